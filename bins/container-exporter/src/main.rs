@@ -1,0 +1,2 @@
+//! The container exporter.
+fn main() {}

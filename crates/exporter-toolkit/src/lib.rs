@@ -1,0 +1,1 @@
+//! An HTTP server for any Prometheus exporter: limits, routes, gzip, graceful drain.

@@ -1,0 +1,1 @@
+//! Process metrics that any Rust service can add to its prometheus registry.

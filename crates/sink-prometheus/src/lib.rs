@@ -1,0 +1,1 @@
+//! Snapshots as Prometheus pages: (snapshot, Accept, query) to a head and an iterator of chunks.

@@ -1,0 +1,1 @@
+//! Simulated containers that move plausibly, for trying out and for capacity planning.

@@ -1,0 +1,1 @@
+//! For tests only: fake cgroup trees, a recorded engine, golden files.
