@@ -150,9 +150,14 @@ pub struct Table {
     /// Rows past `used` are spare allocations.
     rows: Vec<Row>,
     used: usize,
+    /// Whether each row so far has the key that stood in its place before [`Table::reset`]. Then the next row, if it too
+    /// has the old key, cannot be there already, and a steady file costs no search.
+    steady: bool,
     /// What a cell of a new row holds, by column.
     blank: Vec<Slot>,
     absence: Option<Absence>,
+    /// Whether one of the files it is made of could be read.
+    was_read: bool,
 }
 
 impl Table {
@@ -204,7 +209,9 @@ impl Table {
     /// [`Absence::NoKey`].
     pub fn reset(&mut self, columns: usize) {
         self.used = 0;
+        self.steady = true;
         self.absence = None;
+        self.was_read = false;
         self.blank.clear();
         self.blank.resize(columns, Slot::Absent(Absence::NoKey));
     }
@@ -227,6 +234,20 @@ impl Table {
         }
     }
 
+    /// Notes that one of the table's files was read: it is not missing as a whole.
+    pub(crate) fn file_read(&mut self) {
+        self.was_read = true;
+        self.absence = None;
+    }
+
+    /// Notes that the file of one column is missing. If all are, the first reason is the table's.
+    pub(crate) fn column_missing(&mut self, column: usize, reason: Absence) {
+        self.set_column_absence(column, reason);
+        if !self.was_read {
+            self.absence.get_or_insert(reason);
+        }
+    }
+
     /// The cells of the row with that key, which is added if need be; `None` once the table is full.
     pub fn row(&mut self, key: &str) -> Option<&mut [Slot]> {
         let place = self.place_of(key.as_bytes(), 0)?;
@@ -239,8 +260,12 @@ impl Table {
         if guess < self.used && self.rows[guess].key.as_bytes() == key {
             return Some(guess);
         }
-        if let Some(place) = self.iter().position(|row| row.key.as_bytes() == key) {
-            return Some(place);
+        let same_as_before = self.rows.get(self.used).is_some_and(|row| row.key.as_bytes() == key);
+        if !(self.steady && same_as_before) {
+            if let Some(place) = self.iter().position(|row| row.key.as_bytes() == key) {
+                return Some(place);
+            }
+            self.steady = false;
         }
         if self.used == Table::ROWS_MAX {
             return None;
