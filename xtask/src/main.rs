@@ -1,2 +1,54 @@
-//! The project's own tasks.
-fn main() {}
+//! The project's own tasks: `cargo xtask --help`.
+//!
+//! One module per concept: [`test`] is the list of steps that `.ci/run` runs, [`layers`] and [`codegen`] are two of
+//! them that also stand alone, [`engine`] starts and undoes a Docker of its own, [`install`] knows which packages that
+//! needs, [`process`] runs commands so that Ctrl-C ends them and never the undoing.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner prints")]
+
+mod cli;
+mod codegen;
+mod engine;
+mod error;
+mod install;
+mod lab;
+mod layers;
+mod metadata;
+mod process;
+mod step;
+mod test;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Task};
+use crate::error::{Error, Result};
+
+fn main() -> ExitCode {
+    let cli = Cli::read();
+    match run(cli.task) {
+        Ok(code) => code,
+        Err(Error::Interrupted) => {
+            eprintln!("interrupted");
+            ExitCode::from(130)
+        }
+        Err(Error::Failed(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    process::enter_repository_root()?;
+    process::listen_for_signals()?;
+    match task {
+        Task::Test(options) => test::run(&options),
+        Task::Layers => layers::run().map(|summary| done(&summary)),
+        Task::Codegen(options) => codegen::run(&options).map(|summary| done(&summary)),
+        Task::Lab(command) => lab::run(&command),
+    }
+}
+
+fn done(summary: &str) -> ExitCode {
+    println!("{summary}");
+    ExitCode::SUCCESS
+}

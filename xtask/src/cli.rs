@@ -1,0 +1,122 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// The project's own tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+impl Cli {
+    /// Reads the process's arguments; a mistake ends the process with exit code 2, as clap does.
+    pub(crate) fn read() -> Self {
+        Self::parse()
+    }
+}
+
+/// One task each.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Run every check and every test, end-to-end tests on real containers included.
+    Test(TestOptions),
+    /// Check that every crate imports lower floors only.
+    Layers,
+    /// Write the generated files, or check that they are up to date.
+    Codegen(CodegenOptions),
+    /// Start and stop the engine that the end-to-end tests use.
+    #[command(subcommand)]
+    Lab(LabCommand),
+}
+
+/// What `cargo xtask test` runs.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TestOptions {
+    /// Unit, property and golden tests only: no engine, no lints, no packages.
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// Install missing packages (Debian-like, as root, without docker-ce) and cargo-deny. CI=true implies it.
+    #[arg(long)]
+    pub(crate) install: bool,
+    /// Run only the tests whose name contains this; the other steps are left out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) filter: Option<String>,
+    /// Run only these steps (comma-separated); `--only help` lists them.
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Leave the engine running after the tests, to look at; `cargo xtask lab down` ends it.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// What `cargo xtask codegen` does.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CodegenOptions {
+    /// Write nothing; fail with a diff when a file is stale.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// The test hosts.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum LabCommand {
+    /// List the hosts, and the engines that run or were left behind.
+    List,
+    /// Print what the hosts need and what is missing.
+    Check {
+        /// Install what is missing.
+        #[arg(long)]
+        install: bool,
+    },
+    /// Start a host in the foreground until Ctrl-C.
+    Up {
+        /// The host; `native` is the one there is.
+        host: Host,
+    },
+    /// Start a host, run a command against it, end it.
+    Run {
+        /// The host; `native` is the one there is.
+        host: Host,
+        /// An interactive shell with DOCKER_HOST set.
+        #[arg(long, conflicts_with = "command")]
+        shell: bool,
+        /// The command and its arguments, after `--`; DOCKER_HOST is set for it.
+        #[arg(last = true, required_unless_present = "shell")]
+        command: Vec<String>,
+    },
+    /// End the engines that `--keep` left running or that a killed run left behind.
+    Down,
+}
+
+/// A test host by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Host {
+    /// An engine of its own on this machine.
+    Native,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_second_command_of_the_readme_parses() {
+        let cli = Cli::try_parse_from(["xtask", "test", "--install"]).expect("parses");
+        assert!(matches!(cli.task, Task::Test(TestOptions { install: true, fast: false, .. })));
+    }
+
+    #[test]
+    fn a_lab_run_needs_a_command_or_a_shell() {
+        assert!(Cli::try_parse_from(["xtask", "lab", "run", "native"]).is_err());
+        assert!(Cli::try_parse_from(["xtask", "lab", "run", "native", "--shell"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "lab", "run", "native", "--", "docker", "ps"]).is_ok());
+    }
+}

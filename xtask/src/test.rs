@@ -1,0 +1,289 @@
+//! `cargo xtask test`: every check and every test, in one table.
+//!
+//! Steps run one after the other, cheap and telling ones first; only the build of cargo-deny runs beside them. A step
+//! that fails does not keep the others from running. What cannot be tried is skipped in so many words, and with `CI=true`
+//! that is a failure.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::thread;
+
+use crate::cli::TestOptions;
+use crate::engine::{Engine, Keep};
+use crate::error::{Error, Result};
+use crate::install::{self, cargo_deny};
+use crate::metadata;
+use crate::process;
+use crate::step::{Counts, Outcome, Report};
+use crate::{codegen, layers};
+
+/// The name of the integration test that wants an engine.
+const E2E: &str = "e2e";
+const E2E_SOURCE: &str = "bins/container-exporter/tests/e2e/main.rs";
+
+/// The crates that must build where there is no Linux; the workflow checks them on macOS.
+const PORTABLE: &[&str] = &[
+    "metric-schema",
+    "exposition",
+    "collector-core",
+    "exporter-toolkit",
+    "source-docker",
+    "source-sim",
+    "sink-prometheus",
+];
+
+/// A step: its name, whether `--fast` and `--filter` keep it, and its work.
+struct Step {
+    name: &'static str,
+    fast: bool,
+    filterable: bool,
+    work: fn(&Run) -> Result<Outcome>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "rustfmt",
+        fast: false,
+        filterable: false,
+        work: |_| check(&["fmt", "--all", "--check"], &[]),
+    },
+    Step { name: "layers", fast: true, filterable: false, work: |_| layers::run().map(Outcome::Passed) },
+    Step { name: "clippy", fast: false, filterable: false, work: |_| clippy() },
+    Step { name: "build", fast: false, filterable: false, work: |_| build() },
+    Step {
+        name: "codegen",
+        fast: false,
+        filterable: false,
+        work: |_| codegen::run_built(true).map(Outcome::Passed),
+    },
+    Step { name: "unit", fast: true, filterable: true, work: Run::unit_tests },
+    Step { name: "doctests", fast: false, filterable: true, work: Run::doc_tests },
+    Step { name: "docs", fast: false, filterable: false, work: |_| docs() },
+    Step { name: "portable", fast: false, filterable: false, work: |_| portable() },
+    Step { name: "deny", fast: false, filterable: false, work: Run::deny },
+    Step { name: E2E, fast: false, filterable: true, work: Run::end_to_end_tests },
+];
+
+/// What the steps of one run share.
+struct Run {
+    options: TestOptions,
+    /// `CI=true`: install what is missing, and nothing may be skipped.
+    ci: bool,
+    /// The build of cargo-deny, if one was wanted.
+    deny: std::cell::Cell<Option<thread::JoinHandle<Result<()>>>>,
+}
+
+/// Runs the steps that the options choose; the exit code says whether everything passed.
+pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
+    let ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
+    let steps = choose(options)?;
+    let mut run = Run { options: options.clone(), ci, deny: std::cell::Cell::new(None) };
+    if steps.iter().any(|step| step.name == "deny") {
+        run.start_deny();
+    }
+    let mut report = Report::default();
+    for step in steps {
+        report.step(step.name, || (step.work)(&run));
+    }
+    if let Some(build) = run.deny.take() {
+        // Reached only when a signal came before the step: the build got that signal, too.
+        let _ = build.join();
+    }
+
+    println!("{}", report.table());
+    let counts = report.counts();
+    let skipped = ci && counts.skipped > 0;
+    if skipped {
+        println!("CI=true: {} skipped, and there a skip is a failure", counts.skipped);
+    }
+    println!("{}", counts.line());
+    Ok(match () {
+        () if report.interrupted() => ExitCode::from(130),
+        () if counts.failed > 0 || skipped => ExitCode::FAILURE,
+        () => ExitCode::SUCCESS,
+    })
+}
+
+fn choose(options: &TestOptions) -> Result<Vec<&'static Step>> {
+    if let Some(unknown) =
+        options.only.iter().find(|name| STEPS.iter().all(|step| step.name != name.as_str()))
+    {
+        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        return Err(Error::failed(format!("no step is named {unknown:?}; there are {}", names.join(", "))));
+    }
+    let wanted = |step: &&Step| {
+        (options.only.is_empty() || options.only.iter().any(|name| name == step.name))
+            && (!options.fast || step.fast)
+            && (options.filter.is_none() || step.filterable)
+    };
+    Ok(STEPS.iter().filter(wanted).collect())
+}
+
+/// A cargo command whose status is the whole answer.
+fn check(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Outcome> {
+    let mut command = process::cargo(arguments);
+    command.envs(environment.iter().copied());
+    let finished = process::show(&mut command)?;
+    Ok(if finished.status.success() {
+        Outcome::Passed(String::new())
+    } else {
+        Outcome::Failed(format!("`cargo {}`: {}", arguments.join(" "), finished.status))
+    })
+}
+
+fn clippy() -> Result<Outcome> {
+    check(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-Dwarnings"], &[])
+}
+
+/// Binaries and examples together, so that the features are those of the tests and nothing is built twice.
+fn build() -> Result<Outcome> {
+    check(&["build", "--quiet", "--workspace", "--bins", "--examples"], &[])
+}
+
+fn docs() -> Result<Outcome> {
+    check(&["doc", "--quiet", "--no-deps", "--workspace"], &[("RUSTDOCFLAGS", "-Dwarnings")])
+}
+
+fn portable() -> Result<Outcome> {
+    let mut arguments = vec!["check", "--quiet"];
+    arguments.extend(PORTABLE.iter().flat_map(|package| ["--package", package]));
+    check(&arguments, &[])
+}
+
+/// Runs `cargo test` and adds up what libtest says.
+fn libtest(command: &mut Command) -> Result<Outcome> {
+    let mut counts = Counts::default();
+    let finished = process::lines(command, |line| {
+        println!("{line}");
+        counts.add_libtest_line(line);
+    })?;
+    Ok(Outcome::Tests { counts, ok: finished.status.success() })
+}
+
+impl Run {
+    fn may_install(&self) -> bool {
+        self.ci || self.options.install
+    }
+
+    fn start_deny(&mut self) {
+        if cargo_deny::find().is_none() && self.may_install() {
+            println!("building cargo-deny beside the other steps");
+            self.deny.set(Some(thread::spawn(cargo_deny::install)));
+        }
+    }
+
+    fn deny(&self) -> Result<Outcome> {
+        if let Some(build) = self.deny.take() {
+            build
+                .join()
+                .unwrap_or_else(|_| Err(Error::failed("the thread that builds cargo-deny panicked")))?;
+        }
+        let Some(program) = cargo_deny::find() else {
+            return Ok(Outcome::Skipped(format!("cargo-deny is missing; {}", cargo_deny::hint())));
+        };
+        // As cargo calls it, the plugin's own name comes first.
+        let arguments =
+            ["deny", "--offline", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
+        let finished = process::show(&mut process::command(program, &arguments))?;
+        Ok(if finished.status.success() {
+            Outcome::Passed(String::new())
+        } else {
+            Outcome::Failed("deny.toml forbids what is listed above".to_owned())
+        })
+    }
+
+    /// What stands after `--`, the filter first.
+    fn with_filter(&self, mut command: Command, libtest: &[&str]) -> Command {
+        command.arg("--").args(libtest).args(&self.options.filter);
+        command
+    }
+
+    /// Every test target but the one that wants an engine: libraries, binaries, examples and integration tests.
+    fn unit_tests(&self) -> Result<Outcome> {
+        let metadata = metadata::read()?;
+        let mut command =
+            process::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
+        if !self.options.fast {
+            command.arg("--examples");
+        }
+        for name in metadata.test_targets().into_iter().filter(|name| *name != E2E) {
+            command.args(["--test", name]);
+        }
+        libtest(&mut self.with_filter(command, &[]))
+    }
+
+    fn doc_tests(&self) -> Result<Outcome> {
+        let command = process::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast", "--doc"]);
+        libtest(&mut self.with_filter(command, &[]))
+    }
+
+    fn end_to_end_tests(&self) -> Result<Outcome> {
+        if !Path::new(E2E_SOURCE).exists() {
+            return Ok(Outcome::Skipped(format!("{E2E_SOURCE} does not exist")));
+        }
+        if let Err(missing) = install::ensure(self.may_install())? {
+            println!("{missing}");
+            return Ok(Outcome::Skipped(missing));
+        }
+        if let Some(obstacle) = Engine::obstacle() {
+            println!("{obstacle}");
+            return Ok(Outcome::Skipped(obstacle));
+        }
+        // Building first keeps the engine's life short.
+        let arguments = ["test", "--quiet", "--workspace", "--test", E2E];
+        let built = process::show(process::cargo(&arguments).arg("--no-run"))?;
+        if !built.status.success() {
+            return Ok(Outcome::Tests { counts: Counts::default(), ok: false });
+        }
+        let mut engine = Engine::start(if self.options.keep { Keep::Running } else { Keep::Nothing })?;
+        let mut command = process::cargo(&arguments);
+        command.env("CONTAINER_EXPORTER_E2E_ENGINE", engine.docker_host());
+        command.env("CONTAINER_EXPORTER_E2E_LAB", "native");
+        let outcome = libtest(&mut self.with_filter(command, &[]));
+        if outcome.is_err() || engine.has_died() {
+            engine.print_log_tail();
+        }
+        engine.stop()?;
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(options: &TestOptions) -> Vec<&'static str> {
+        choose(options).expect("known steps").into_iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn without_options_everything_runs() {
+        assert_eq!(names(&TestOptions::default()).len(), STEPS.len());
+    }
+
+    #[test]
+    fn fast_needs_no_engine() {
+        assert_eq!(names(&TestOptions { fast: true, ..TestOptions::default() }), ["layers", "unit"]);
+    }
+
+    #[test]
+    fn a_filter_leaves_the_tests_only() {
+        let options = TestOptions { filter: Some("oom".to_owned()), ..TestOptions::default() };
+        assert_eq!(names(&options), ["unit", "doctests", "e2e"]);
+    }
+
+    #[test]
+    fn an_unknown_step_is_answered_with_the_known_ones() {
+        let options = TestOptions { only: vec!["clipy".to_owned()], ..TestOptions::default() };
+        let Err(error) = choose(&options) else { panic!("accepted") };
+        assert!(error.to_string().contains("clippy"), "{error}");
+    }
+
+    #[test]
+    fn the_workflow_checks_every_portable_crate() {
+        let workflow = include_str!("../../.github/workflows/ci.yml");
+        for package in PORTABLE {
+            assert!(workflow.contains(&format!("--package {package}")), "{package} is not checked on macOS");
+        }
+    }
+}
