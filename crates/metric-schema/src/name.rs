@@ -80,7 +80,7 @@ pub fn check_definition(def: &MetricDef) -> Result<(), NameError> {
     let fixed = def.labels.iter().chain(def.aliases.iter().flat_map(|alias| alias.labels));
     for label in fixed.map(|(label, _)| *label).chain(def.attributes.iter().map(|attribute| attribute.name)) {
         let reserved = matches!(label, "le" | "quantile") || label.starts_with("__");
-        if reserved || label.contains(':') || !is_legacy_name(label) {
+        if reserved || label.contains(':') || !is_legacy_name(&label.to_ascii_lowercase()) {
             return Err(NameError::IllegalLabel(label));
         }
     }

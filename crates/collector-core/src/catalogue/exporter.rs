@@ -1,0 +1,102 @@
+//! Group exporter: what this exporter does and what it could not see.
+
+use metric_schema::{Attribute, MetricDef, Unit, Values};
+
+use super::{Dimension, Row, Source, rows};
+use crate::Group;
+
+const G: &str = Group::Exporter.as_str();
+const BY_SOURCE: &[Attribute] = &[Attribute { name: "source", values: Values::Capped(16) }];
+const BY_REASON: &[Attribute] = &[Attribute { name: "reason", values: Values::Capped(16) }];
+const ABSENT: &[Attribute] = &[
+    Attribute { name: "group", values: Values::Capped(16) },
+    Attribute { name: "reason", values: Values::Capped(32) },
+];
+const BUILD: &[Attribute] = &[
+    Attribute { name: "version", values: Values::Capped(1) },
+    Attribute { name: "revision", values: Values::Capped(1) },
+    Attribute { name: "rustc", values: Values::Capped(1) },
+];
+const ENGINE: &[Attribute] = &[
+    Attribute { name: "source", values: Values::Capped(16) },
+    Attribute { name: "engine", values: Values::Capped(16) },
+    Attribute { name: "version", values: Values::Capped(16) },
+    Attribute { name: "api_version", values: Values::Capped(16) },
+    Attribute { name: "cgroup_driver", values: Values::Capped(16) },
+    Attribute { name: "storage_driver", values: Values::Capped(16) },
+    Attribute { name: "endpoint", values: Values::Capped(16) },
+];
+const HTTP: &[Attribute] = &[
+    Attribute { name: "handler", values: Values::Capped(16) },
+    Attribute { name: "code", values: Values::Capped(16) },
+];
+
+const COUNTED: Source = Source::Collector;
+const SOURCE: Source = Source::CollectorTable(Dimension::Source);
+
+/// The constants of this file.
+pub(super) mod ids {
+    pub use super::{
+        BUILD_INFO, COLLECTION_SECONDS, COLLECTIONS, CONTAINERS_DROPPED, ENGINE_INFO, FINAL_SAMPLES_MISSED,
+        HTTP_CONNECTIONS, HTTP_REFUSED, HTTP_REQUESTS, KEPT_FDS, LABELS_DROPPED, METRIC_ABSENT,
+        SOURCE_CONTAINERS, SOURCE_ERRORS, SOURCE_EVENT_ERRORS, SOURCE_EVENTS, SOURCE_LISTS, SOURCE_MALFORMED,
+        SOURCE_RECONNECTS, SOURCE_REQUESTS, SOURCE_UP, STUCK_WORKERS, TIMED_OUT,
+    };
+}
+
+rows! { super::host::END;
+    BUILD_INFO = Row::exporter(
+        MetricDef::gauge("container_exporter.build_info", Unit::One, G, "1, with version, revision and compiler as labels.").by(BUILD),
+        Source::CollectorTable(Dimension::Build));
+    ENGINE_INFO = Row::exporter(
+        MetricDef::gauge("container_exporter.engine_info", Unit::One, G, "1 for each engine that answered, with what it says of itself as labels.").by(ENGINE),
+        Source::CollectorTable(Dimension::EngineInfo));
+    SOURCE_UP = Row::exporter(
+        MetricDef::gauge("container_exporter.source_up", Unit::One, G, "1 while the source of identities answers, else 0.").by(BY_SOURCE), SOURCE);
+    SOURCE_CONTAINERS = Row::exporter(
+        MetricDef::up_down("container_exporter.source_containers", Unit::Count("{container}"), G, "Containers that the source told of.").by(BY_SOURCE), SOURCE);
+    SOURCE_REQUESTS = Row::exporter(
+        MetricDef::counter("container_exporter.source_requests", Unit::Count("{request}"), G, "Requests sent to the engine.").by(BY_SOURCE), SOURCE);
+    SOURCE_ERRORS = Row::exporter(
+        MetricDef::counter("container_exporter.source_request_errors", Unit::Count("{request}"), G, "Requests to the engine that failed or timed out.").by(BY_SOURCE), SOURCE);
+    SOURCE_EVENTS = Row::exporter(
+        MetricDef::counter("container_exporter.source_events", Unit::Count("{event}"), G, "Events received from the engine.").by(BY_SOURCE), SOURCE);
+    SOURCE_EVENT_ERRORS = Row::exporter(
+        MetricDef::counter("container_exporter.source_event_errors", Unit::Count("{event}"), G, "Events that could not be understood.").by(BY_SOURCE), SOURCE);
+    SOURCE_RECONNECTS = Row::exporter(
+        MetricDef::counter("container_exporter.source_reconnects", Unit::Count("{connection}"), G, "Connections to the engine made again after a loss.").by(BY_SOURCE), SOURCE);
+    SOURCE_LISTS = Row::exporter(
+        MetricDef::counter("container_exporter.source_lists", Unit::Count("{list}"), G, "Whole lists of containers taken.").by(BY_SOURCE), SOURCE);
+    SOURCE_MALFORMED = Row::exporter(
+        MetricDef::counter("container_exporter.source_malformed", Unit::Count("{container}"), G, "Descriptions of containers that could be understood only in part.").by(BY_SOURCE), SOURCE);
+    METRIC_ABSENT = Row::exporter(
+        MetricDef::gauge("container_exporter.metric_absent", Unit::Count("{container}"), G,
+            "Containers of which at least one metric of the group is absent, by reason.").by(ABSENT),
+        Source::CollectorTable(Dimension::Absent));
+    COLLECTIONS = Row::exporter(
+        MetricDef::counter("container_exporter.collections", Unit::Count("{collection}"), G, "Collections made."), COUNTED);
+    COLLECTION_SECONDS = Row::exporter(
+        MetricDef::counter("container_exporter.collection", Unit::Seconds, G, "Time spent in collections."), COUNTED);
+    TIMED_OUT = Row::exporter(
+        MetricDef::counter("container_exporter.collections_timed_out", Unit::Count("{container}"), G, "Containers that were not read within a collection's deadline."), COUNTED);
+    STUCK_WORKERS = Row::exporter(
+        MetricDef::gauge("container_exporter.workers_stuck", Unit::Count("{thread}"), G, "Sampling threads that wait in a read which does not return."), COUNTED);
+    FINAL_SAMPLES_MISSED = Row::exporter(
+        MetricDef::counter("container_exporter.final_samples_missed", Unit::Count("{run}"), G,
+            "Runs that ended without a last sample: what they used since the sample before is not counted."), COUNTED);
+    CONTAINERS_DROPPED = Row::exporter(
+        MetricDef::gauge("container_exporter.containers_dropped", Unit::Count("{container}"), G, "Containers that are not shown, by reason.").by(BY_REASON),
+        Source::CollectorTable(Dimension::Reason));
+    LABELS_DROPPED = Row::exporter(
+        MetricDef::gauge("container_exporter.labels_dropped", Unit::Count("{label}"), G,
+            "Container labels that the page leaves out or cuts: too many, too long, or of a name already taken."), COUNTED);
+    KEPT_FDS = Row::exporter(
+        MetricDef::gauge("container_exporter.kept_fds", Unit::Count("{fd}"), G, "File descriptors kept open to read the kernel's files."), COUNTED);
+    HTTP_REQUESTS = Row::exporter(
+        MetricDef::counter("container_exporter.http_requests", Unit::Count("{request}"), G, "HTTP requests answered, by handler and status code class.").by(HTTP),
+        Source::CollectorTable(Dimension::Http));
+    HTTP_REFUSED = Row::exporter(
+        MetricDef::counter("container_exporter.http_refused", Unit::Count("{request}"), G, "HTTP requests and connections refused because a limit was reached."), COUNTED);
+    HTTP_CONNECTIONS = Row::exporter(
+        MetricDef::gauge("container_exporter.http_connections", Unit::Count("{connection}"), G, "Open HTTP connections."), COUNTED);
+}

@@ -1,0 +1,322 @@
+//! The catalogue: what each number means and where it comes from, once.
+//!
+//! A row is a [`MetricDef`] with its [`Entity`] and [`Source`]. Samplers, sinks, documents and tests all walk this
+//! table. **A metric whose source is a known kernel file is added here, as one row**, in the file of its group.
+
+mod cpu;
+mod exporter;
+mod filesystem;
+mod host;
+mod io;
+mod memory;
+mod network;
+mod pids;
+mod pressure;
+mod state;
+
+use std::sync::{Arc, LazyLock};
+
+use cgroup_reader::SourceKey;
+use metric_schema::MetricDef;
+
+use crate::{Container, Group, Reading, Sample};
+
+/// Where a row stands in the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowId(u16);
+
+impl RowId {
+    /// As an index of [`Sample`]'s readings.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Whose number it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Entity {
+    /// One container: its series carry the container's identity.
+    Container,
+    /// The host, or all its containers together.
+    Host,
+    /// This exporter.
+    Exporter,
+}
+
+/// A table's kind of key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Dimension {
+    /// A block device that a cgroup used.
+    Device,
+    /// A network interface.
+    Interface,
+    /// The file system under a container's writable layer.
+    Filesystem,
+    /// A container state.
+    State,
+    /// How a run ended.
+    Outcome,
+    /// The machine's own ids.
+    Machine,
+    /// A source of identities.
+    Source,
+    /// An engine that answers.
+    EngineInfo,
+    /// A group and the reason why its numbers are absent.
+    Absent,
+    /// Why something was dropped.
+    Reason,
+    /// The build.
+    Build,
+    /// How an HTTP request was answered.
+    Http,
+    /// The versions that cAdvisor reports.
+    Versions,
+}
+
+impl Dimension {
+    /// Every dimension.
+    pub const ALL: [Self; 13] = [
+        Self::Device,
+        Self::Interface,
+        Self::Filesystem,
+        Self::State,
+        Self::Outcome,
+        Self::Machine,
+        Self::Source,
+        Self::EngineInfo,
+        Self::Absent,
+        Self::Reason,
+        Self::Build,
+        Self::Http,
+        Self::Versions,
+    ];
+
+    /// The label names, in the order of an entry's label values. A row shows those that its attributes name.
+    #[must_use]
+    pub const fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Device => &["device", "major", "minor"],
+            Self::Interface => &["interface"],
+            Self::Filesystem => &["device"],
+            Self::State => &["state"],
+            Self::Outcome => &["outcome"],
+            Self::Machine => &["boot_id", "machine_id", "system_uuid"],
+            Self::Source => &["source"],
+            Self::EngineInfo => {
+                &["source", "engine", "version", "api_version", "cgroup_driver", "storage_driver", "endpoint"]
+            }
+            Self::Absent => &["group", "reason"],
+            Self::Reason => &["reason"],
+            Self::Build => &["version", "revision", "rustc"],
+            Self::Http => &["handler", "code"],
+            Self::Versions => {
+                &["kernelVersion", "osVersion", "dockerVersion", "cadvisorVersion", "cadvisorRevision"]
+            }
+        }
+    }
+}
+
+/// What a [`Source::Derived`] formula may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What the engine says.
+    pub container: &'a Container,
+    /// What was read, the container's other rows included.
+    pub sample: &'a Sample,
+}
+
+impl Inputs<'_> {
+    /// The whole number of another row.
+    #[must_use]
+    pub fn int(&self, row: RowId) -> Option<u64> {
+        self.sample.get(row).as_u64()
+    }
+}
+
+/// Labels of an info row: names are fixed, values are the container's.
+pub type InfoLabels = Vec<(&'static str, Arc<str>)>;
+
+/// Where a row's number comes from.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Source {
+    /// A word of a kernel file.
+    Key(SourceKey),
+    /// A column of a kernel file with a line (or lines) for each device, interface, ….
+    PerKey(Dimension, SourceKey),
+    /// A formula over other rows of the same sample.
+    Derived(fn(&Inputs<'_>) -> Reading),
+    /// A field of the engine's description.
+    Engine(fn(&Container) -> Reading),
+    /// One of a closed set of states: the index into the attribute's values of the one that holds.
+    StateSet(fn(&Container) -> usize),
+    /// The value 1 with labels that describe.
+    Info(fn(&Container) -> InfoLabels),
+    /// Filled by the sampler's own code: more than one file, or a formula over the tree.
+    Sampler,
+    /// As `Sampler`, by device or the like.
+    SamplerTable(Dimension),
+    /// Kept by the collector while it watches.
+    Collector,
+    /// As `Collector`, by outcome, source or the like.
+    CollectorTable(Dimension),
+}
+
+impl Source {
+    /// The table that the row is a column of.
+    #[must_use]
+    pub const fn dimension(&self) -> Option<Dimension> {
+        match self {
+            Self::PerKey(dimension, _) | Self::SamplerTable(dimension) | Self::CollectorTable(dimension) => {
+                Some(*dimension)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One row of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// What it means.
+    pub def: MetricDef,
+    /// Its group.
+    pub group: Group,
+    /// Whose number it is.
+    pub entity: Entity,
+    /// Where it comes from.
+    pub source: Source,
+    /// Only an input of other rows: never shown.
+    pub hidden: bool,
+}
+
+impl Row {
+    const fn new(group: Group, entity: Entity, def: MetricDef, source: Source) -> Self {
+        Self { def, group, entity, source, hidden: false }
+    }
+
+    const fn container(group: Group, def: MetricDef, source: Source) -> Self {
+        Self::new(group, Entity::Container, def, source)
+    }
+
+    const fn host(def: MetricDef, source: Source) -> Self {
+        Self::new(Group::Host, Entity::Host, def, source)
+    }
+
+    const fn exporter(def: MetricDef, source: Source) -> Self {
+        Self::new(Group::Exporter, Entity::Exporter, def, source)
+    }
+
+    /// An input of other rows.
+    const fn input(group: Group, def: MetricDef, source: Source) -> Self {
+        let mut row = Self::container(group, def, source);
+        row.hidden = true;
+        row
+    }
+}
+
+/// Makes the rows of one file: a constant [`RowId`] for each, and the slice `ROWS`.
+macro_rules! rows {
+    ($base:expr; $($id:ident = $row:expr;)*) => {
+        #[expect(non_camel_case_types, reason = "they only count the rows")]
+        #[repr(u16)]
+        enum Order { $($id),* }
+        $(
+            #[doc = concat!("The row `", stringify!($id), "`.")]
+            pub const $id: super::RowId = super::RowId($base + Order::$id as u16);
+        )*
+        pub(super) const ROWS: &[super::Row] = &[$($row),*];
+        #[allow(dead_code, reason = "the last file's end has no follower")]
+        pub(super) const END: u16 = $base + ROWS.len() as u16;
+    };
+}
+use rows;
+
+/// The row ids, by name.
+pub mod ids {
+    pub use super::{
+        cpu::ids::*, exporter::ids::*, filesystem::ids::*, host::ids::*, io::ids::*, memory::ids::*,
+        network::ids::*, pids::ids::*, pressure::ids::*, state::ids::*,
+    };
+}
+
+/// The whole table with what is computed from it.
+#[derive(Debug)]
+pub struct Catalogue {
+    rows: Vec<&'static Row>,
+    columns: [Vec<RowId>; Dimension::ALL.len()],
+    column_of: Vec<Option<(Dimension, usize)>>,
+}
+
+impl Catalogue {
+    fn build() -> Self {
+        let files: [&'static [Row]; 10] = [
+            state::ROWS,
+            cpu::ROWS,
+            memory::ROWS,
+            io::ROWS,
+            network::ROWS,
+            pids::ROWS,
+            pressure::ROWS,
+            filesystem::ROWS,
+            host::ROWS,
+            exporter::ROWS,
+        ];
+        let rows: Vec<&'static Row> = files.into_iter().flatten().collect();
+        let mut columns = std::array::from_fn(|_| Vec::new());
+        let column_of = rows
+            .iter()
+            .zip(0..)
+            .map(|(row, index)| {
+                let dimension = row.source.dimension()?;
+                let column: &mut Vec<RowId> = &mut columns[dimension as usize];
+                column.push(RowId(index));
+                Some((dimension, column.len() - 1))
+            })
+            .collect();
+        Self { rows, columns, column_of }
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// One row.
+    #[must_use]
+    pub fn row(&self, id: RowId) -> &'static Row {
+        self.rows[id.index()]
+    }
+
+    /// All rows, in the order of the pages.
+    pub fn iter(&self) -> impl Iterator<Item = (RowId, &'static Row)> + '_ {
+        self.rows.iter().zip(0..).map(|(row, index)| (RowId(index), *row))
+    }
+
+    /// The rows that are columns of a dimension's table, in column order.
+    #[must_use]
+    pub fn columns(&self, dimension: Dimension) -> &[RowId] {
+        &self.columns[dimension as usize]
+    }
+
+    /// The table and column of a row, where it is one.
+    #[must_use]
+    pub fn column(&self, row: RowId) -> Option<(Dimension, usize)> {
+        self.column_of[row.index()]
+    }
+}
+
+/// The catalogue.
+#[must_use]
+pub fn get() -> &'static Catalogue {
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::build);
+    &CATALOGUE
+}
+
+#[cfg(test)]
+mod tests;

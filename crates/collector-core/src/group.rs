@@ -1,0 +1,147 @@
+//! Groups: what can be switched on and off, and asked for by `?collect[]=`.
+
+/// A set of metrics that are read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Group {
+    /// CPU time, throttling, shares and quota.
+    Cpu,
+    /// Memory use, limits and events.
+    Memory,
+    /// Block I/O by device.
+    Io,
+    /// Network by interface.
+    Network,
+    /// Processes and threads.
+    Pids,
+    /// Pressure stall information.
+    Pressure,
+    /// The writable layer.
+    Filesystem,
+    /// State, health, start time, restarts: what the engine knows.
+    State,
+    /// The host itself and what is counted over all containers.
+    Host,
+    /// The exporter itself.
+    Exporter,
+}
+
+impl Group {
+    /// Every group, in the order of the pages.
+    pub const ALL: [Self; 10] = [
+        Self::State,
+        Self::Cpu,
+        Self::Memory,
+        Self::Io,
+        Self::Network,
+        Self::Pids,
+        Self::Pressure,
+        Self::Filesystem,
+        Self::Host,
+        Self::Exporter,
+    ];
+
+    /// The name in configuration and in `?collect[]=`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Io => "io",
+            Self::Network => "network",
+            Self::Pids => "pids",
+            Self::Pressure => "pressure",
+            Self::Filesystem => "filesystem",
+            Self::State => "state",
+            Self::Host => "host",
+            Self::Exporter => "exporter",
+        }
+    }
+
+    /// The group of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|group| group.as_str() == name)
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// A set of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Groups(u16);
+
+impl Groups {
+    /// No group.
+    pub const NONE: Self = Self(0);
+
+    /// Every group.
+    #[must_use]
+    pub fn all() -> Self {
+        Group::ALL.into_iter().collect()
+    }
+
+    /// With one more.
+    #[must_use]
+    pub const fn with(self, group: Group) -> Self {
+        Self(self.0 | group.bit())
+    }
+
+    /// With one less.
+    #[must_use]
+    pub const fn without(self, group: Group) -> Self {
+        Self(self.0 & !group.bit())
+    }
+
+    /// Whether it has this one.
+    #[must_use]
+    pub const fn has(self, group: Group) -> bool {
+        self.0 & group.bit() != 0
+    }
+
+    /// Whether it has all of the others.
+    #[must_use]
+    pub const fn covers(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// Those in both.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
+    /// Those in either.
+    #[must_use]
+    pub const fn or(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// In the order of the pages.
+    pub fn iter(self) -> impl Iterator<Item = Group> {
+        Group::ALL.into_iter().filter(move |group| self.has(*group))
+    }
+}
+
+impl FromIterator<Group> for Groups {
+    fn from_iter<I: IntoIterator<Item = Group>>(groups: I) -> Self {
+        groups.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_group_has_its_own_bit_and_name() {
+        assert_eq!(Groups::all().iter().count(), Group::ALL.len());
+        for group in Group::ALL {
+            assert_eq!(Group::parse(group.as_str()), Some(group));
+            assert!(!Groups::all().without(group).has(group));
+        }
+        assert_eq!(Group::parse("nonsense"), None);
+    }
+}
