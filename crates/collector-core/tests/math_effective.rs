@@ -37,7 +37,7 @@ fn the_smallest_cpu_limit_binds() {
         ("host, below a generous quota", quota(8.0), vec![], None, Some(4), Value(4.0)),
         ("none known", none, vec![none], None, None, Max),
         ("counts of 0 are unknown", none, vec![], Some(0), Some(0), Max),
-        ("a period of 0 limits nothing", CpuQuota::new(Value(5), 0), vec![], None, Some(2), Value(2.0)),
+        ("a period of 0 limits nothing", CpuQuota::new(Value(5), 0), vec![], None, None, Max),
         ("another period", CpuQuota::new(Value(25_000), 50_000), vec![], None, Some(2), Value(0.5)),
     ];
     for (case, own, ancestors, cpuset, host, expected) in cases {
