@@ -1,0 +1,199 @@
+//! The cgroup tree: a container's directories, finding one by its id, and finding all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::host::{Hierarchy, Host};
+use crate::key::{Controller, Version};
+use crate::paths::{CgroupPath, Found, classify};
+
+/// The directories of one cgroup, per controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    at: [Option<Directory>; Controller::ALL.len()],
+}
+
+/// A directory: mount and cgroup are shared with others, since a host may have ten thousand of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Directory {
+    mount: Arc<Path>,
+    cgroup: Arc<str>,
+    /// Where the part below the mount begins and ends in `cgroup`.
+    relative: (u32, u32),
+}
+
+impl Directory {
+    fn new(hierarchy: &Hierarchy, cgroup: &Arc<str>) -> Option<Directory> {
+        let relative = hierarchy.relative(cgroup)?;
+        let start = relative.as_ptr() as usize - cgroup.as_ptr() as usize;
+        Some(Directory {
+            mount: hierarchy.point.clone(),
+            cgroup: cgroup.clone(),
+            relative: (start as u32, (start + relative.len()) as u32),
+        })
+    }
+
+    fn relative(&self) -> &str {
+        &self.cgroup[self.relative.0 as usize..self.relative.1 as usize]
+    }
+}
+
+impl Directories {
+    /// The directories that a cgroup path has on this host, whether or not they exist; per controller `None` where it is not
+    /// mounted or the path is not below what is mounted.
+    #[must_use]
+    pub fn of(host: &Host, path: &CgroupPath) -> Directories {
+        let at = Controller::ALL.map(|controller| {
+            let own = if host.version() == Version::V2 { Controller::Core } else { controller };
+            Directory::new(host.hierarchy(own)?, path.shared(own)?)
+        });
+        Directories { at }
+    }
+
+    /// The directory for a controller's files.
+    #[must_use]
+    pub fn path(&self, controller: Controller) -> Option<PathBuf> {
+        let directory = self.at[controller.index()].as_ref()?;
+        Some(if directory.relative().is_empty() {
+            directory.mount.to_path_buf()
+        } else {
+            directory.mount.join(directory.relative())
+        })
+    }
+
+    /// Whether at least one of the directories exists.
+    #[must_use]
+    pub fn exist(&self) -> bool {
+        Controller::ALL.into_iter().filter_map(|controller| self.path(controller)).any(|path| path.is_dir())
+    }
+}
+
+/// Bounds on a walk through the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanLimits {
+    /// Levels below the mount.
+    pub depth_max: usize,
+    /// Directories looked into.
+    pub directories_max: usize,
+    /// Containers returned.
+    pub found_max: usize,
+}
+
+impl Default for ScanLimits {
+    /// 24 levels (three nested engines), 100,000 directories, 20,000 containers.
+    fn default() -> ScanLimits {
+        ScanLimits { depth_max: 24, directories_max: 100_000, found_max: 20_000 }
+    }
+}
+
+/// What a walk found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Scan {
+    /// The containers, outer ones before those nested in them.
+    pub found: Vec<Found>,
+    /// Whether a limit ended the walk early.
+    pub truncated: bool,
+}
+
+/// The containers whose cgroups exist, within the default limits.
+#[must_use]
+pub fn scan(host: &Host) -> Vec<Found> {
+    scan_within(host, ScanLimits::default()).found
+}
+
+/// The containers whose cgroups exist.
+#[must_use]
+pub fn scan_within(host: &Host, limits: ScanLimits) -> Scan {
+    let mut scan = Scan::default();
+    scan.truncated = !walk(host, limits, |cgroup| {
+        if let Some(found) = classify(cgroup)
+            && found.path == cgroup
+        {
+            scan.found.push(found);
+        }
+        scan.found.len() < limits.found_max
+    });
+    scan
+}
+
+/// The cgroup whose last component is `id`, or ends in it after a prefix (`docker-<id>.scope`): for processes whose path
+/// cannot be followed, and for ids of any form.
+#[must_use]
+pub fn find_by_id(host: &Host, id: &str) -> Option<CgroupPath> {
+    let mut found = None;
+    walk(host, ScanLimits::default(), |cgroup| {
+        let name = cgroup.rsplit('/').next().unwrap_or(cgroup);
+        let name = name.strip_suffix(".scope").unwrap_or(name);
+        let fits = match name.strip_suffix(id) {
+            Some("") => !id.is_empty(),
+            Some(prefix) => prefix.ends_with(['-', ':']) && !prefix.ends_with("conmon-") && !id.is_empty(),
+            None => false,
+        };
+        if fits {
+            found = Some(CgroupPath::everywhere(cgroup));
+        }
+        !fits
+    });
+    found
+}
+
+impl Host {
+    /// The directories of the container that a process belongs to: its paths cut after the id, or, where they do not lead
+    /// anywhere from here (a private cgroup namespace), found by the id. `None` if there are none.
+    #[must_use]
+    pub fn directories(&self, path: &CgroupPath) -> Option<Directories> {
+        let cut = path.cut();
+        let direct = Directories::of(self, &cut);
+        if !path.is_foreign() && direct.exist() {
+            return Some(direct);
+        }
+        let found = find_by_id(self, &path.container()?.id)?;
+        Some(Directories::of(self, &found))
+    }
+
+    /// The hierarchy in which all containers show.
+    fn scanned_hierarchy(&self) -> Option<&Hierarchy> {
+        use Controller::{Blkio, Core, Cpu, Cpuacct, Memory, Pids};
+        [Memory, Cpuacct, Cpu, Pids, Blkio, Core]
+            .into_iter()
+            .find_map(|controller| self.hierarchy(controller))
+    }
+}
+
+/// Visits each cgroup below the mount, parents first, until `visit` returns false; symbolic links are not followed. Returns
+/// false if it, or a limit, ended the walk.
+fn walk(host: &Host, limits: ScanLimits, mut visit: impl FnMut(&str) -> bool) -> bool {
+    let Some(hierarchy) = host.scanned_hierarchy() else { return true };
+    let mut queue = std::collections::VecDeque::from([(String::new(), 0)]);
+    let mut left = limits.directories_max;
+    let mut complete = true;
+    while let Some((relative, depth)) = queue.pop_front() {
+        let directory =
+            if relative.is_empty() { hierarchy.point.to_path_buf() } else { hierarchy.point.join(&relative) };
+        // A cgroup that is gone by now is none.
+        let Ok(entries) = fs::read_dir(directory) else { continue };
+        for entry in entries.flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+            let child = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
+            if !visit(&hierarchy.cgroup(&child)) {
+                return false;
+            }
+            if depth + 1 < limits.depth_max {
+                queue.push_back((child, depth + 1));
+            } else {
+                complete = false;
+            }
+        }
+    }
+    complete
+}
