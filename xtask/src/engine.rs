@@ -66,6 +66,8 @@ impl Engine {
 
     /// Starts an engine, waits until it answers, imports `busybox:local` and runs it once.
     pub(crate) fn start(keep: Keep) -> Result<Self> {
+        // Two runs that start at once must not pick one network, nor undo the same leftovers.
+        let alone = alone()?;
         for left in record::read_all()?.into_iter().filter(Record::is_abandoned) {
             eprintln!("undoing what a killed run left in {}", left.directory.display());
             undo::undo(&left)?;
@@ -73,7 +75,11 @@ impl Engine {
         let record = Record::create(keep == Keep::Running)?;
         let mut engine = Self { record, children: Vec::new(), keep, stopped: false };
         let start = Instant::now();
-        if let Err(error) = engine.bring_up() {
+        let up = network::create(&engine.record).and_then(|()| {
+            drop(alone);
+            engine.bring_up()
+        });
+        if let Err(error) = up {
             if !process::interrupted() {
                 engine.print_log_tail();
             }
@@ -91,7 +97,6 @@ impl Engine {
     }
 
     fn bring_up(&mut self) -> Result<()> {
-        network::create(&mut self.record)?;
         self.start_containerd()?;
         self.start_dockerd()?;
         image::import(&self.record)?;
@@ -230,6 +235,7 @@ impl Engine {
             // Ended by now; a child that could not be is named in `undone`, and waiting for it might never end.
             let _ = child.try_wait();
         }
+        remove_home(&alone()?);
         undone
     }
 }
@@ -253,12 +259,31 @@ pub(crate) fn list() -> Result<Vec<String>> {
 
 /// Ends the engines that no run owns any more; how many.
 pub(crate) fn end_all() -> Result<usize> {
+    let alone = alone()?;
     let mut ended = 0;
     for record in record::read_all()?.into_iter().filter(|record| !record.is_owned()) {
         undo::undo(&record)?;
         ended += 1;
     }
+    remove_home(&alone);
     Ok(ended)
+}
+
+/// Waits until no other run starts or ends engines; the lock goes with the returned file. It is on the directory above
+/// [`home`], which nobody removes.
+fn alone() -> Result<File> {
+    let home = home();
+    let above = home.parent().unwrap_or(Path::new("/"));
+    let directory = File::open(above).context(|| format!("failed to open {}", above.display()))?;
+    rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)
+        .context(|| format!("failed to lock {}", above.display()))?;
+    Ok(directory)
+}
+
+/// Removes the directory of all engines after the last one; `_alone` proves that no run is about to use it.
+fn remove_home(_alone: &File) {
+    // Not empty while another engine runs.
+    let _ = std::fs::remove_dir(home());
 }
 
 /// The directory of all engines: root's alone, so that no stranger can put links in the way; on a disk, so that writes can be measured.

@@ -13,7 +13,7 @@ use crate::engine::{Engine, Keep};
 use crate::error::{Error, Result};
 use crate::install::{self, cargo_deny};
 use crate::metadata;
-use crate::process;
+use crate::process::{self, When};
 use crate::step::{Counts, Outcome, Report};
 use crate::{codegen, layers};
 
@@ -50,12 +50,7 @@ const STEPS: &[Step] = &[
     Step { name: "layers", fast: true, filterable: false, work: |_| layers::run().map(Outcome::Passed) },
     Step { name: "clippy", fast: false, filterable: false, work: |_| clippy() },
     Step { name: "build", fast: false, filterable: false, work: |_| build() },
-    Step {
-        name: "codegen",
-        fast: false,
-        filterable: false,
-        work: |_| codegen::run_built(true).map(Outcome::Passed),
-    },
+    Step { name: "codegen", fast: false, filterable: false, work: |_| codegen() },
     Step { name: "unit", fast: true, filterable: true, work: Run::unit_tests },
     Step { name: "doctests", fast: false, filterable: true, work: Run::doc_tests },
     Step { name: "docs", fast: false, filterable: false, work: |_| docs() },
@@ -140,6 +135,14 @@ fn build() -> Result<Outcome> {
     check(&["build", "--quiet", "--workspace", "--bins", "--examples"], &[])
 }
 
+/// By itself it has to build first; after that step it finds everything built.
+fn codegen() -> Result<Outcome> {
+    match build()? {
+        Outcome::Passed(_) => codegen::run_built(true).map(Outcome::Passed),
+        broken => Ok(broken),
+    }
+}
+
 fn docs() -> Result<Outcome> {
     check(&["doc", "--quiet", "--no-deps", "--workspace"], &[("RUSTDOCFLAGS", "-Dwarnings")])
 }
@@ -181,15 +184,20 @@ impl Run {
         let Some(program) = cargo_deny::find() else {
             return Ok(Outcome::Skipped(format!("cargo-deny is missing; {}", cargo_deny::hint())));
         };
+        // It reads the manifests of all platforms' crates, of which a build here fetches only its own.
+        process::succeed(&mut process::cargo(&["fetch", "--quiet"]), When::Working)?;
         // As cargo calls it, the plugin's own name comes first.
         let arguments =
             ["deny", "--offline", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
-        let finished = process::show(&mut process::command(program, &arguments))?;
-        Ok(if finished.status.success() {
-            Outcome::Passed(String::new())
-        } else {
-            Outcome::Failed("deny.toml forbids what is listed above".to_owned())
-        })
+        let finished = process::capture(&mut process::command(program, &arguments), When::Working)?;
+        let said = [finished.stdout.as_slice(), finished.stderr.as_slice()].concat();
+        let said = String::from_utf8_lossy(&said);
+        if finished.status.success() {
+            // Its warnings are for whoever runs it by hand.
+            return Ok(Outcome::Passed(String::new()));
+        }
+        eprintln!("{said}");
+        Ok(Outcome::Failed("deny.toml forbids what is listed above".to_owned()))
     }
 
     /// What stands after `--`, the filter first.
@@ -222,11 +230,9 @@ impl Run {
             return Ok(Outcome::Skipped(format!("{E2E_SOURCE} does not exist")));
         }
         if let Err(missing) = install::ensure(self.may_install())? {
-            println!("{missing}");
             return Ok(Outcome::Skipped(missing));
         }
         if let Some(obstacle) = Engine::obstacle() {
-            println!("{obstacle}");
             return Ok(Outcome::Skipped(obstacle));
         }
         // Building first keeps the engine's life short.

@@ -8,7 +8,7 @@ use crate::process::{self, When};
 
 /// Creates the bridge with an address of an unused private network, and lets its containers reach each other where another engine
 /// has set FORWARD to DROP and bridged packets pass the filter.
-pub(crate) fn create(record: &mut Record) -> Result<()> {
+pub(crate) fn create(record: &Record) -> Result<()> {
     let address = free_network()?;
     let bridge = record.bridge();
     ip(&["link", "add", bridge, "type", "bridge"], When::Working)?;

@@ -43,11 +43,7 @@ pub(crate) fn undo(record: &Record) -> Result<()> {
     if left.is_empty() {
         // Last, because the record is in it, and only when nothing that needs the record is left.
         match fs::remove_dir_all(&record.directory) {
-            Ok(()) => {
-                // Not empty while another engine runs.
-                let _ = fs::remove_dir(super::home());
-                return Ok(());
-            }
+            Ok(()) => return Ok(()),
             Err(error) => left.push(format!("failed to remove {}: {error}", record.directory.display())),
         }
     }
