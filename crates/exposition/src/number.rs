@@ -25,12 +25,9 @@ impl Number {
             // Both operands are exact, so the one division rounds once.
             Self::Nanoseconds(nanos) if nanos <= 1 << f64::MANTISSA_DIGITS => nanos as f64 / 1e9,
             Self::Nanoseconds(nanos) => {
-                let mut line = Line::default();
-                line.push_nanoseconds(nanos);
-                std::str::from_utf8(line.as_bytes())
-                    .ok()
-                    .and_then(|text| text.parse().ok())
-                    .unwrap_or_default()
+                let mut text = Vec::with_capacity(24);
+                append_nanoseconds(&mut text, nanos);
+                std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
             }
         }
     }
@@ -48,53 +45,34 @@ impl From<f64> for Number {
     }
 }
 
-/// The end of a sample's line, put together on the stack so that it reaches the page in one copy.
-///
-/// The longest is `"} "`, 24 characters of a float, and the line feed.
-#[derive(Default)]
-pub(crate) struct Line {
-    bytes: [u8; 32],
-    len: usize,
+/// Appends the value as both text formats spell it.
+#[inline]
+pub(crate) fn append(out: &mut Vec<u8>, number: Number) {
+    match number {
+        Number::Integer(value) => append_integer(out, value),
+        Number::Nanoseconds(nanos) => append_nanoseconds(out, nanos),
+        Number::Float(value) => match special(value) {
+            Some(word) => out.extend_from_slice(word.as_bytes()),
+            None => out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes()),
+        },
+    }
 }
 
-impl Line {
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+#[inline]
+fn append_integer(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
 
-    pub(crate) fn push(&mut self, piece: &[u8]) {
-        self.bytes[self.len..self.len + piece.len()].copy_from_slice(piece);
-        self.len += piece.len();
-    }
-
-    pub(crate) fn push_number(&mut self, number: Number) {
-        match number {
-            Number::Integer(value) => self.push_integer(value),
-            Number::Nanoseconds(nanos) => self.push_nanoseconds(nanos),
-            Number::Float(value) => self.push_float(value),
-        }
-    }
-
-    pub(crate) fn push_integer(&mut self, value: u64) {
-        self.push(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    fn push_nanoseconds(&mut self, nanos: u64) {
-        self.push_integer(nanos / NANOS_PER_SECOND);
-        let fraction = nanos % NANOS_PER_SECOND;
-        if fraction != 0 {
-            // With a second added, the leading zeros appear behind the digit 1.
-            let mut buffer = itoa::Buffer::new();
-            let digits = buffer.format(NANOS_PER_SECOND + fraction);
-            self.push(b".");
-            self.push(&digits.trim_end_matches('0').as_bytes()[1..]);
-        }
-    }
-
-    pub(crate) fn push_float(&mut self, value: f64) {
-        match special(value) {
-            Some(word) => self.push(word.as_bytes()),
-            None => self.push(ryu::Buffer::new().format_finite(value).as_bytes()),
+fn append_nanoseconds(out: &mut Vec<u8>, nanos: u64) {
+    append_integer(out, nanos / NANOS_PER_SECOND);
+    let fraction = nanos % NANOS_PER_SECOND;
+    if fraction != 0 {
+        // With a second added, the leading zeros appear behind the digit 1, which the point then replaces.
+        let at = out.len();
+        append_integer(out, NANOS_PER_SECOND + fraction);
+        out[at] = b'.';
+        while out.last() == Some(&b'0') {
+            out.pop();
         }
     }
 }

@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use crate::escape;
 use crate::family::{Family, Histogram, Kind, Summary};
 use crate::label::LabelBlock;
-use crate::number::{Line, Number, bound};
+use crate::number::{self, Number};
+
+/// Room for `"} "`, the longest value (24 characters of a float) and the line feed.
+const VALUE_BYTES_MAX: usize = 32;
 
 /// Writes the lines of one family after another.
 #[derive(Debug, Default)]
@@ -89,8 +92,10 @@ impl TextWriter {
 
     /// One line: the name, the blocks between braces, the value.
     pub(crate) fn sample(&self, out: &mut Vec<u8>, labels: &[&LabelBlock], value: Number) {
+        // One check of the room for the whole line instead of one that may grow the page at each piece.
+        let bytes: usize = labels.iter().map(|block| block.as_str().len() + 1).sum();
+        out.reserve(self.prefix.len() + bytes + VALUE_BYTES_MAX);
         out.extend_from_slice(&self.prefix);
-        let mut line = Line::default();
         let mut blocks = labels.iter().filter(|block| !block.is_empty());
         if let Some(first) = blocks.next() {
             out.extend_from_slice(first.as_str().as_bytes());
@@ -98,14 +103,13 @@ impl TextWriter {
                 out.push(b',');
                 out.extend_from_slice(block.as_str().as_bytes());
             }
-            line.push(b"} ");
+            out.extend_from_slice(b"} ");
         } else {
             out.pop();
-            line.push(b" ");
+            out.push(b' ');
         }
-        line.push_number(value);
-        line.push(b"\n");
-        out.extend_from_slice(line.as_bytes());
+        number::append(out, value);
+        out.push(b'\n');
     }
 
     pub(crate) fn histogram(&self, out: &mut Vec<u8>, labels: &[&LabelBlock], histogram: &Histogram<'_>) {
@@ -135,7 +139,7 @@ impl TextWriter {
     ) {
         out.extend_from_slice(&self.prefix[..self.prefix.len() - 1]);
         out.extend_from_slice(suffix.as_bytes());
-        let extra = extra.map(|(name, number)| format!("{name}=\"{}\"", bound(number)));
+        let extra = extra.map(|(name, number)| format!("{name}=\"{}\"", number::bound(number)));
         let blocks = labels.iter().map(|block| block.as_str()).chain(extra.as_deref());
         let mut separator = b'{';
         for block in blocks.filter(|block| !block.is_empty()) {
@@ -143,11 +147,9 @@ impl TextWriter {
             out.extend_from_slice(block.as_bytes());
             separator = b',';
         }
-        let mut line = Line::default();
-        line.push(if separator == b',' { b"} " } else { b" " });
-        line.push_number(value);
-        line.push(b"\n");
-        out.extend_from_slice(line.as_bytes());
+        out.extend_from_slice(if separator == b',' { b"} " } else { b" " });
+        number::append(out, value);
+        out.push(b'\n');
     }
 
     /// The end of the page: `# EOF`, without which Prometheus refuses an OpenMetrics page as cut off.
