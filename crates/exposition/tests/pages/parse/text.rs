@@ -6,12 +6,12 @@ use std::str::Chars;
 use super::{Described, Labels, Page, insert_label};
 
 /// Parses text 0.0.4.
-pub fn text004(bytes: &[u8]) -> Result<Page, String> {
+pub(crate) fn text004(bytes: &[u8]) -> Result<Page, String> {
     parse(bytes, false)
 }
 
 /// Parses OpenMetrics 1.0.
-pub fn open_metrics(bytes: &[u8]) -> Result<Page, String> {
+pub(crate) fn open_metrics(bytes: &[u8]) -> Result<Page, String> {
     parse(bytes, true)
 }
 
@@ -26,19 +26,19 @@ fn parse(bytes: &[u8], open_metrics: bool) -> Result<Page, String> {
         return Ok(page);
     }
     for line in text.strip_suffix('\n').ok_or("no line feed at the end")?.split('\n') {
-        let fail = |what: &str| Err(format!("{what}: {line:?}"));
+        let fail = |what: &str| format!("{what}: {line:?}");
         if let Some(comment) = line.strip_prefix("# ") {
             let mut words = comment.splitn(3, ' ');
             let (Some(word), Some(name), Some(rest)) = (words.next(), words.next(), words.next()) else {
-                return fail("unknown comment");
+                return Err(fail("unknown comment"));
             };
             if page.samples.keys().any(|(sample, _)| family_of(sample, name, &page)) {
-                return fail("metadata behind samples of the family");
+                return Err(fail("metadata behind samples of the family"));
             }
             current = name.to_owned();
-            describe(&mut page, word, name, rest, open_metrics).or_else(|what| fail(&what))?;
+            describe(&mut page, word, name, rest, open_metrics).map_err(|what| fail(&what))?;
         } else {
-            sample(&mut page, line, &current, open_metrics).or_else(|what| fail(&what))?;
+            sample(&mut page, line, &current, open_metrics).map_err(|what| fail(&what))?;
         }
     }
     Ok(page)

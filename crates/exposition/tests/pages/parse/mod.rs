@@ -1,31 +1,31 @@
 //! Parsers of the three formats for tests, written from the specifications and sharing nothing with the crate. They
 //! refuse what makes a Prometheus server refuse a page.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-pub mod protobuf;
-pub mod text;
+pub(crate) mod protobuf;
+pub(crate) mod text;
 
 /// Label names and values, sorted by name.
-pub type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// What a page says, whatever its format.
 #[derive(Debug, Default, PartialEq)]
-pub struct Page {
+pub(crate) struct Page {
     /// By the name of the metric family as the format writes it.
-    pub families: BTreeMap<String, Described>,
+    pub(crate) families: BTreeMap<String, Described>,
     /// Values as bits, so that NaN equals NaN.
-    pub samples: BTreeMap<(String, Labels), u64>,
+    pub(crate) samples: BTreeMap<(String, Labels), u64>,
     /// Created timestamps in seconds and nanoseconds.
-    pub created: BTreeMap<(String, Labels), (i64, u32)>,
+    pub(crate) created: BTreeMap<(String, Labels), (i64, u32)>,
 }
 
 /// What a page says about a family.
 #[derive(Debug, Default, PartialEq)]
-pub struct Described {
-    pub kind: Option<String>,
-    pub help: Option<String>,
-    pub unit: Option<String>,
+pub(crate) struct Described {
+    pub(crate) kind: Option<String>,
+    pub(crate) help: Option<String>,
+    pub(crate) unit: Option<String>,
 }
 
 impl Page {
@@ -39,15 +39,8 @@ impl Page {
         }
     }
 
-    /// Names of series, for checks that every format has the same.
-    #[allow(dead_code, reason = "not every test binary compares names")]
-    pub fn names(&self) -> BTreeSet<&str> {
-        self.samples.keys().map(|(name, _)| name.as_str()).collect()
-    }
-
     /// The value of the one sample of that name.
-    #[allow(dead_code, reason = "not every test binary looks single samples up")]
-    pub fn value(&self, name: &str) -> Option<f64> {
+    pub(crate) fn value(&self, name: &str) -> Option<f64> {
         let mut found = self.samples.iter().filter(|((other, _), _)| other == name);
         let (_, bits) = found.next()?;
         found.next().is_none().then(|| f64::from_bits(*bits))

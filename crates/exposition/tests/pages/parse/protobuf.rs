@@ -28,7 +28,7 @@ impl<'a> Value<'a> {
 }
 
 /// Parses a page of delimited messages.
-pub fn delimited(mut bytes: &[u8]) -> Result<Page, String> {
+pub(crate) fn delimited(mut bytes: &[u8]) -> Result<Page, String> {
     let mut page = Page::default();
     while !bytes.is_empty() {
         let len = varint(&mut bytes)?;
@@ -84,7 +84,11 @@ fn family(page: &mut Page, message: &[u8]) -> Result<(), String> {
         match number {
             1 => name = value.text()?,
             2 => help = Some(value.text()?),
-            3 => kind = ["counter", "gauge", "summary", "unknown", "histogram"].get(value.varint()? as usize).copied(),
+            3 => {
+                kind = ["counter", "gauge", "summary", "unknown", "histogram"]
+                    .get(value.varint()? as usize)
+                    .copied()
+            }
             4 => metrics.push(value.bytes()?),
             5 => unit = Some(value.text()?),
             _ => return Err(format!("MetricFamily has no field {number}")),
@@ -160,7 +164,9 @@ fn distribution(
         2 => page.add(&format!("{name}_sum"), labels, value.double()?),
         3 => {
             let inner = fields(value.bytes()?)?;
-            let [(1, first), (2, second)] = inner.as_slice() else { return Err("bucket of two fields".to_owned()) };
+            let [(1, first), (2, second)] = inner.as_slice() else {
+                return Err("bucket of two fields".to_owned());
+            };
             let mut labels = labels.clone();
             if kind == "histogram" {
                 insert_label(&mut labels, "le", spelled(second.double()?))?;
