@@ -1,0 +1,347 @@
+//! The settings: typed, checked against one another, and ready for use.
+#![cfg_attr(not(test), expect(dead_code, reason = "the parts that run on these settings arrive one by one"))]
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use super::parse::{Selector, Source};
+pub(crate) use super::parsed::{Compression, LogFormat, LogLevel, Profile};
+use super::parsed::{Docker, Metrics as ParsedMetrics, Parsed, Podman};
+use super::problem::{Origin, Problem};
+use super::table::{GROUPS, Key, Status};
+use super::{Effective, parse};
+
+/// Everything that a run needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The span of the percentages of CPU; later also the rhythm of OTLP.
+    pub(crate) interval: Duration,
+    /// Where containers are found.
+    pub(crate) source: Source,
+    /// The Docker engines.
+    pub(crate) docker: Engine,
+    /// The Podman engines.
+    pub(crate) podman: Engine,
+    /// The kernel's files.
+    pub(crate) cgroup: Cgroup,
+    /// Which containers are watched.
+    pub(crate) containers: Containers,
+    /// What is measured.
+    pub(crate) metrics: Metrics,
+    /// Which container labels are taken.
+    pub(crate) labels: Labels,
+    /// What the sampling may use.
+    pub(crate) limits: Limits,
+    /// The HTTP server.
+    pub(crate) server: Server,
+    /// The exporter's own log.
+    pub(crate) logging: Logging,
+    /// What is odd but does not hinder the start; each is logged once.
+    pub(crate) warnings: Vec<Problem>,
+    /// What was set but does nothing in this version; reported once at start.
+    pub(crate) not_yet_active: Vec<NotYetActive>,
+}
+
+/// An engine and where to look for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Engine {
+    /// Whether it is looked for at all.
+    pub(crate) enabled: bool,
+    /// Where.
+    pub(crate) sockets: Sockets,
+}
+
+/// Which sockets of an engine are tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sockets {
+    /// The usual places of the engine.
+    Auto,
+    /// These, which are absolute paths; at least one.
+    Only(Vec<PathBuf>),
+}
+
+/// Where the kernel's files are found.
+#[derive(Debug, Clone)]
+pub(crate) struct Cgroup {
+    /// The mount point of the cgroup file systems.
+    pub(crate) root: PathBuf,
+    /// The mount point of proc.
+    pub(crate) proc_root: PathBuf,
+    /// Globs, known to be well formed, of cgroup paths that the scan takes for containers.
+    pub(crate) include: Vec<String>,
+}
+
+/// Which containers are watched, and how many.
+#[derive(Debug, Clone)]
+pub(crate) struct Containers {
+    /// One of these must match; empty means all.
+    pub(crate) include: Vec<Selector>,
+    /// None of these may match.
+    pub(crate) exclude: Vec<Selector>,
+    /// The most containers at all.
+    pub(crate) max: usize,
+    /// The most stopped ones among them.
+    pub(crate) stopped_max: usize,
+}
+
+/// What is measured, and the names it has by default.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    /// The groups that are on, each a name of [`GROUPS`], in its order.
+    pub(crate) groups: Vec<&'static str>,
+    /// The profile of requests that name none.
+    pub(crate) profile: Profile,
+    /// How old a shared collection may be.
+    pub(crate) max_age: Duration,
+    /// The longest a collection may take.
+    pub(crate) timeout: Duration,
+    /// The least time between two walks through one writable layer.
+    pub(crate) filesystem_interval: Duration,
+}
+
+/// Which container labels are taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Labels {
+    /// The keys that stand on every series.
+    pub(crate) on_series: Vec<String>,
+    /// The most labels of one container.
+    pub(crate) max_per_container: usize,
+    /// The longest value, in bytes.
+    pub(crate) max_value_bytes: usize,
+}
+
+/// What the sampling may use; `None` leaves the choice to the sampler.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Threads.
+    pub(crate) workers: Option<usize>,
+    /// Files kept open.
+    pub(crate) fds: Option<usize>,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    /// Where it listens; port 0 is any that is free.
+    pub(crate) listen: SocketAddr,
+    /// What set [`listen`](Self::listen), for the message about a busy port.
+    pub(crate) listen_origin: Origin,
+    /// The most connections at one time.
+    pub(crate) max_connections: usize,
+    /// The most pages written at one time.
+    pub(crate) max_scrapes: usize,
+    /// The longest the head of a request may take.
+    pub(crate) header_timeout: Duration,
+    /// The longest head of a request, in bytes.
+    pub(crate) header_bytes_max: usize,
+    /// The longest a peer may read nothing.
+    pub(crate) write_timeout: Duration,
+    /// How long open requests go on after SIGTERM.
+    pub(crate) drain_timeout: Duration,
+    /// When pages are compressed.
+    pub(crate) compression: Compression,
+}
+
+/// The exporter's own log.
+#[derive(Debug, Clone)]
+pub(crate) struct Logging {
+    /// The least severity.
+    pub(crate) level: LogLevel,
+    /// Its form.
+    pub(crate) format: LogFormat,
+}
+
+/// A key that was set but does nothing in this version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotYetActive {
+    /// The path of the key.
+    pub(crate) key: &'static str,
+    /// Where it was set.
+    pub(crate) origin: Origin,
+    /// Why it does nothing.
+    pub(crate) reason: &'static str,
+}
+
+impl fmt::Display for NotYetActive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: `{}` is accepted but not yet active: {}", self.origin, self.key, self.reason)
+    }
+}
+
+impl Settings {
+    /// Resolves the merged values; adds to `problems` what does not go together.
+    ///
+    /// # Errors
+    /// `None` where a value cannot be resolved at all, which `problems` then says.
+    pub(super) fn resolve(
+        parsed: Parsed,
+        effective: &[Effective],
+        warnings: Vec<Problem>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        let origins = Origins(effective);
+        let before = problems.len();
+        let source = keep(parse::source(&parsed.general.source), "general.source", &origins, problems);
+        let docker = docker(&parsed.docker, &origins, problems);
+        let podman = podman(&parsed.podman);
+        let include = selectors(&parsed.containers.include, "containers.include", &origins, problems);
+        let exclude = selectors(&parsed.containers.exclude, "containers.exclude", &origins, problems);
+        let server = server(&parsed, &origins, problems);
+        if source == Some(Source::Docker) && !docker.enabled {
+            let what = "`general.source` is docker, but `docker.enabled` is false; leave one of them out";
+            problems.push(Problem::at(origins.of("docker.enabled"), what));
+        }
+        if problems.len() > before {
+            return None;
+        }
+        let mut settings = Self {
+            interval: Duration::from_secs_f64(parsed.general.interval),
+            source: source?,
+            docker,
+            podman,
+            cgroup: Cgroup {
+                root: parsed.cgroup.root.into(),
+                proc_root: parsed.cgroup.proc_root.into(),
+                include: parsed.cgroup.include,
+            },
+            containers: Containers {
+                include,
+                exclude,
+                max: parsed.containers.max,
+                stopped_max: parsed.containers.stopped_max,
+            },
+            metrics: metrics(&parsed.metrics),
+            labels: Labels {
+                on_series: parsed.labels.on_series,
+                max_per_container: parsed.labels.max_per_container,
+                max_value_bytes: parsed.labels.max_value_bytes,
+            },
+            limits: Limits { workers: parsed.limits.workers, fds: parsed.limits.fds },
+            server: server?,
+            logging: Logging { level: parsed.logging.level, format: parsed.logging.format },
+            warnings,
+            not_yet_active: not_yet_active(effective),
+        };
+        settings.add_warnings(&origins);
+        Some(settings)
+    }
+
+    fn add_warnings(&mut self, origins: &Origins<'_>) {
+        let mut warn = |path, what: &str| self.warnings.push(Problem::at(origins.of(path), what));
+        if self.metrics.groups.is_empty() {
+            warn("metrics.groups", "every group is off: only the exporter's own metrics are served");
+        }
+        let engines = [("docker", &self.docker), ("podman", &self.podman)];
+        for (name, _) in
+            engines.iter().filter(|(_, engine)| !engine.enabled && engine.sockets != Sockets::Auto)
+        {
+            let path = if *name == "docker" { "docker.enabled" } else { "podman.enabled" };
+            warn(path, &format!("`{name}.enabled` is false, so the sockets set for it are not used"));
+        }
+    }
+}
+
+/// Looks up where values came from.
+struct Origins<'a>(&'a [Effective]);
+
+impl Origins<'_> {
+    fn of(&self, path: &str) -> Origin {
+        self.0
+            .iter()
+            .find(|value| value.key.path == path)
+            .map_or(Origin::Default, |value| value.origin.clone())
+    }
+}
+
+fn keep<T>(
+    read: Result<T, String>,
+    path: &str,
+    origins: &Origins<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    read.map_err(|why| problems.push(Problem::at(origins.of(path), format!("`{path}`: {why}")))).ok()
+}
+
+fn selectors(
+    texts: &[String],
+    path: &str,
+    origins: &Origins<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Selector> {
+    texts.iter().filter_map(|text| keep(parse::selector(text), path, origins, problems)).collect()
+}
+
+fn docker(parsed: &Docker, origins: &Origins<'_>, problems: &mut Vec<Problem>) -> Engine {
+    let sockets = match (&parsed.socket_path, parsed.hosts.as_slice()) {
+        (Some(path), []) => Sockets::Only(vec![path.into()]),
+        (None, []) => Sockets::Auto,
+        (None, hosts) => Sockets::Only(hosts.iter().map(PathBuf::from).collect()),
+        (Some(_), [_, ..]) => {
+            let what = format!(
+                "`docker.hosts` is set, and `docker.socket_path` too (by {}); leave one of them out",
+                origins.of("docker.socket_path")
+            );
+            problems.push(Problem::at(origins.of("docker.hosts"), what));
+            Sockets::Auto
+        }
+    };
+    Engine { enabled: parsed.enabled, sockets }
+}
+
+fn podman(parsed: &Podman) -> Engine {
+    let sockets = parsed.socket_path.as_ref().map_or(Sockets::Auto, |path| Sockets::Only(vec![path.into()]));
+    Engine { enabled: parsed.enabled, sockets }
+}
+
+/// The switches of container-monitoring take away from the groups; they never add.
+fn metrics(parsed: &ParsedMetrics) -> Metrics {
+    let on = |group: &str| match group {
+        "cpu" => parsed.enable_cpu,
+        "memory" => parsed.enable_memory,
+        "network" => parsed.enable_network,
+        "io" | "filesystem" => parsed.enable_disk,
+        _ => true,
+    };
+    let groups = GROUPS.iter().copied();
+    Metrics {
+        groups: groups.filter(|group| on(group) && parsed.groups.iter().any(|name| name == group)).collect(),
+        profile: parsed.profile,
+        max_age: Duration::from_millis(parsed.max_age_ms),
+        timeout: Duration::from_secs_f64(parsed.timeout),
+        filesystem_interval: Duration::from_secs_f64(parsed.filesystem_interval),
+    }
+}
+
+fn server(parsed: &Parsed, origins: &Origins<'_>, problems: &mut Vec<Problem>) -> Option<Server> {
+    let listen_origin = origins.of("server.listen");
+    let (listen, listen_origin) = match parsed.telemetry.prometheus_port {
+        Some(port) if !listen_origin.is_set() => {
+            (SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), origins.of("telemetry.prometheus_port"))
+        }
+        _ => (keep(parse::listen(&parsed.server.listen), "server.listen", origins, problems)?, listen_origin),
+    };
+    let server = &parsed.server;
+    Some(Server {
+        listen,
+        listen_origin,
+        max_connections: server.max_connections,
+        max_scrapes: server.max_scrapes,
+        header_timeout: Duration::from_secs_f64(server.header_timeout),
+        header_bytes_max: server.header_bytes_max,
+        write_timeout: Duration::from_secs_f64(server.write_timeout),
+        drain_timeout: Duration::from_secs_f64(server.drain_timeout),
+        compression: server.compression,
+    })
+}
+
+fn not_yet_active(effective: &[Effective]) -> Vec<NotYetActive> {
+    let active = |key: &'static Key, origin: &Origin| match key.status {
+        Status::NotYet(reason) if origin.is_set() => {
+            Some(NotYetActive { key: key.path, origin: origin.clone(), reason })
+        }
+        Status::NotYet(_) | Status::Active => None,
+    };
+    effective.iter().filter_map(|value| active(value.key, &value.origin)).collect()
+}

@@ -1,0 +1,286 @@
+//! Every configuration key there is, once.
+//!
+//! The default file, `docs/configuration.md`, the detection of unknown keys, the reading of environment variables and
+//! flags and `config show` are derived from [`KEYS`]; a new key is a row here and a field in
+//! [`parsed`](super::parsed), which the tests hold together.
+
+use super::kind::Kind;
+
+/// What every variable of ours begins with. Two underscores, because Kubernetes sets `CONTAINER_EXPORTER_PORT` and the
+/// like for a Service of this name.
+pub(crate) const ENV_PREFIX: &str = "CONTAINER_EXPORTER__";
+
+/// The groups of metrics that can be chosen.
+pub(crate) const GROUPS: &[&str] =
+    &["cpu", "memory", "io", "network", "pids", "pressure", "filesystem", "state", "host"];
+
+/// One row.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Section and name, with a dot between.
+    pub(crate) path: &'static str,
+    /// What it accepts.
+    pub(crate) kind: Kind,
+    /// What it is where nobody sets it.
+    pub(crate) default: Preset,
+    /// What it does: sentences, of which the first stands alone.
+    pub(crate) doc: &'static str,
+    /// The flag that sets it, with its dashes.
+    pub(crate) flag: Option<&'static str>,
+    /// The variables of the OpenTelemetry specification that set it; the later win.
+    pub(crate) otel: &'static [&'static str],
+    /// Whether SIGHUP applies a change of it; else a restart does.
+    pub(crate) reload: bool,
+    /// Whether it does something already.
+    pub(crate) status: Status,
+    /// Whether its values are never shown.
+    pub(crate) secret: bool,
+}
+
+/// The value of a key that nobody sets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Preset {
+    /// This one, in TOML.
+    Is(&'static str),
+    /// None. The example, in TOML, stands in the documentation.
+    Unset {
+        /// What a person could write.
+        example: &'static str,
+    },
+}
+
+/// Whether a key has its effect in this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It has.
+    Active,
+    /// It is accepted, so that a configuration for a later version loads, and reported at start with this reason.
+    NotYet(&'static str),
+}
+
+impl Key {
+    const fn new(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Self {
+        Self {
+            path,
+            kind,
+            default,
+            doc,
+            flag: None,
+            otel: &[],
+            reload: false,
+            status: Status::Active,
+            secret: false,
+        }
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    const fn otel(mut self, names: &'static [&'static str]) -> Self {
+        self.otel = names;
+        self
+    }
+
+    const fn reload(mut self) -> Self {
+        self.reload = true;
+        self
+    }
+
+    const fn not_yet(mut self, reason: &'static str) -> Self {
+        self.status = Status::NotYet(reason);
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    /// The section, before the dot.
+    pub(crate) fn section(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The name within the section.
+    pub(crate) fn name(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that sets it.
+    pub(crate) fn env_name(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.path.replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// A value it accepts, in TOML: the default where there is one.
+    pub(crate) fn example(&self) -> &'static str {
+        match self.default {
+            Preset::Is(value) => value,
+            Preset::Unset { example } => example,
+        }
+    }
+
+    /// The row of a path.
+    pub(crate) fn find(path: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+}
+
+/// The sections in the order of the default file, each with what it is about.
+pub(crate) const SECTIONS: &[(&str, &str)] = &[
+    ("general", "What holds everywhere."),
+    (
+        "telemetry",
+        "How this process presents itself. The section has the names of the `config.toml` of container-monitoring, which loads unchanged.",
+    ),
+    ("docker", "Docker engines: they say who the containers are."),
+    ("podman", "Podman engines, by their Docker-compatible API."),
+    (
+        "cgroup",
+        "The kernel's side: where its files are found, which matters when the exporter itself runs in a container.",
+    ),
+    (
+        "containers",
+        "Which containers are watched, and how many. A container with the label `container-exporter.ignore=true` is never watched.",
+    ),
+    ("metrics", "What is measured and under which names."),
+    ("labels", "Which of the containers' own labels become labels of series."),
+    ("limits", "What the sampling may use."),
+    ("server", "The HTTP server."),
+    ("otlp", "Sending metrics by OTLP."),
+    ("logging", "The exporter's own log, on stderr."),
+];
+
+const NO_OTLP: &str = "this version has no OTLP sink";
+const YES: Preset = Preset::Is("true");
+const SECOND: f64 = 1.0;
+const HOUR: f64 = 3600.0;
+const DAY: f64 = 24.0 * HOUR;
+
+/// The table.
+#[rustfmt::skip]
+pub(crate) const KEYS: &[Key] = &[
+    Key::new("general.interval", Kind::Seconds { min: 1.0, max: HOUR }, Preset::Is("15"),
+        "The time over which percentages of CPU are computed. Nothing is collected on this period: a scrape collects when it comes.").reload(),
+    Key::new("general.source", Kind::Source, Preset::Is("\"auto\""),
+        "Where containers are found. `auto` asks every engine that answers and, while none ever has, scans the cgroup tree; `docker` and `cgroup` use only that; `sim:100` simulates 100 containers (up to 10000), for trying out and for capacity planning.").flag("--source"),
+
+    Key::new("telemetry.service_name", Kind::Text, Preset::Is("\"container-exporter\""),
+        "The `service.name` of the resource that OTLP sends.").otel(&["OTEL_SERVICE_NAME"]).not_yet(NO_OTLP),
+    Key::new("telemetry.otel_exporter", Kind::Choice(&["otlp", "prometheus", "none"]), Preset::Unset { example: "\"otlp\"" },
+        "Whether metrics are sent as well as served. `/metrics` is served in any case.").not_yet(NO_OTLP),
+    Key::new("telemetry.otel_endpoint", Kind::Url, Preset::Unset { example: "\"http://otel-collector:4317\"" },
+        "The collector to send to by gRPC. `otlp.endpoint` wins over it.").not_yet(NO_OTLP),
+    Key::new("telemetry.prometheus_port", Kind::Integer { min: 1, max: 65535 }, Preset::Unset { example: "8080" },
+        "The port of the HTTP server, on all IPv4 addresses. `server.listen` and `--listen` win over it."),
+
+    Key::new("docker.enabled", Kind::Bool, YES,
+        "Whether Docker engines are looked for."),
+    Key::new("docker.socket_path", Kind::Socket, Preset::Unset { example: "\"/var/run/docker.sock\"" },
+        "The one socket to use, instead of those that `docker.hosts` names. Setting both is an error."),
+    Key::new("docker.hosts", Kind::List(&Kind::Socket), Preset::Is("[]"),
+        "The sockets of the engines, as paths or `unix://` URLs. An empty list looks where engines usually are: `DOCKER_HOST`, `/var/run/docker.sock`, then a rootless engine's socket."),
+
+    Key::new("podman.enabled", Kind::Bool, YES,
+        "Whether Podman engines are looked for."),
+    Key::new("podman.socket_path", Kind::Socket, Preset::Unset { example: "\"/run/podman/podman.sock\"" },
+        "The one socket to use, instead of the usual places: `/run/podman/podman.sock`, then the user's."),
+
+    Key::new("cgroup.root", Kind::Path, Preset::Is("\"/sys/fs/cgroup\""),
+        "Where the host's cgroup file systems are mounted. In a container: where the host's `/sys/fs/cgroup` was mounted."),
+    Key::new("cgroup.proc_root", Kind::Path, Preset::Is("\"/proc\""),
+        "Where the host's proc file system is mounted."),
+    Key::new("cgroup.include", Kind::List(&Kind::Glob), Preset::Is("[]"),
+        "Globs of cgroup paths, such as `/system.slice/*.service`, that the scan takes for containers besides those it knows by their form."),
+
+    Key::new("containers.include", Kind::List(&Kind::Selector), Preset::Is("[]"),
+        "Patterns such as `name=web-*`, `image=*/nginx:*`, `label=team=core` or `label=team`: only containers that match one of them are watched. An empty list means all.").reload(),
+    Key::new("containers.exclude", Kind::List(&Kind::Selector), Preset::Is("[]"),
+        "Patterns of the same form: containers that match one of them are not watched, whatever `containers.include` says.").reload(),
+    Key::new("containers.max", Kind::Integer { min: 1, max: 100_000 }, Preset::Is("10000"),
+        "The most containers that are watched; those beyond are left out, counted and logged once."),
+    Key::new("containers.stopped_max", Kind::Integer { min: 0, max: 100_000 }, Preset::Is("500"),
+        "The most stopped containers whose state is kept; those that stopped last stay."),
+
+    Key::new("metrics.enable_cpu", Kind::Bool, YES,
+        "`false` switches the group cpu off, whatever `metrics.groups` says.").reload(),
+    Key::new("metrics.enable_memory", Kind::Bool, YES,
+        "`false` switches the group memory off, whatever `metrics.groups` says.").reload(),
+    Key::new("metrics.enable_network", Kind::Bool, YES,
+        "`false` switches the group network off, whatever `metrics.groups` says.").reload(),
+    Key::new("metrics.enable_disk", Kind::Bool, YES,
+        "`false` switches the groups io and filesystem off, whatever `metrics.groups` says.").reload(),
+    Key::new("metrics.groups", Kind::List(&Kind::Choice(GROUPS)),
+        Preset::Is(r#"["cpu", "memory", "io", "network", "pids", "pressure", "filesystem", "state", "host"]"#),
+        "The groups of metrics a page has when the request names none with `?collect[]=`.").reload(),
+    Key::new("metrics.profile", Kind::Choice(&["native", "cadvisor"]), Preset::Is("\"native\""),
+        "The names and labels of a page when the request names none with `?profile=`: this project's, or those of cAdvisor.").flag("--profile").reload(),
+    Key::new("metrics.max_age_ms", Kind::Integer { min: 0, max: 60_000 }, Preset::Is("1000"),
+        "How old a collection may be, in milliseconds, to answer another scrape; so scrapers that come together share one.").reload(),
+    Key::new("metrics.timeout", Kind::Seconds { min: 0.1, max: 60.0 }, Preset::Is("10"),
+        "The longest a collection may take, also where the scraper would wait longer; what is not read by then is absent from that page.").reload(),
+    Key::new("metrics.filesystem_interval", Kind::Seconds { min: SECOND, max: DAY }, Preset::Is("600"),
+        "The least time between two walks through the writable layer of one container, which find its size.").reload(),
+
+    Key::new("labels.on_series", Kind::List(&Kind::Text), Preset::Is("[]"),
+        "The keys of the container labels, such as `com.docker.compose.service`, that stand on every series; they stand on `container_info` in any case.").reload(),
+    Key::new("labels.max_per_container", Kind::Integer { min: 0, max: 1024 }, Preset::Is("32"),
+        "The most labels that are taken from one container; those beyond are dropped and counted.").reload(),
+    Key::new("labels.max_value_bytes", Kind::Integer { min: 16, max: 65_536 }, Preset::Is("256"),
+        "The longest value of a label; a longer one is cut and counted.").reload(),
+
+    Key::new("limits.workers", Kind::Integer { min: 1, max: 64 }, Preset::Unset { example: "2" },
+        "The threads that read the kernel's files. Unset: as many as the machine has processors, at most 4."),
+    Key::new("limits.fds", Kind::Integer { min: 64, max: 4_194_304 }, Preset::Unset { example: "65536" },
+        "The most files that are kept open, so that a reading costs one call each; past it files are opened anew each time. Unset: three quarters of what the system allows the process."),
+
+    Key::new("server.listen", Kind::Listen, Preset::Is("\"0.0.0.0:8080\""),
+        "The address of the HTTP server: `IP:PORT`, or `:PORT` or the port alone for all IPv4 addresses; `[::]:8080` is all addresses of both families.").flag("--listen"),
+    Key::new("server.max_connections", Kind::Integer { min: 1, max: 65_536 }, Preset::Is("256"),
+        "The most connections at one time; more wait to be accepted."),
+    Key::new("server.max_scrapes", Kind::Integer { min: 1, max: 1024 }, Preset::Is("16"),
+        "The most pages of metrics that are written at one time; past it the answer is 503 with Retry-After."),
+    Key::new("server.header_timeout", Kind::Seconds { min: 0.1, max: 300.0 }, Preset::Is("10"),
+        "The longest the head of a request may take to arrive."),
+    Key::new("server.header_bytes_max", Kind::Integer { min: 8192, max: 1_048_576 }, Preset::Is("32768"),
+        "The longest head of a request, in bytes."),
+    Key::new("server.write_timeout", Kind::Seconds { min: 0.1, max: 600.0 }, Preset::Is("30"),
+        "The longest a peer may go without reading any of its answer."),
+    Key::new("server.drain_timeout", Kind::Seconds { min: 0.0, max: 300.0 }, Preset::Is("5"),
+        "How long open requests may go on after SIGTERM."),
+    Key::new("server.compression", Kind::Choice(&["auto", "always", "never"]), Preset::Is("\"auto\""),
+        "Whether pages are compressed for peers that accept it; `auto` does so except on loopback, where it only costs.").reload(),
+
+    Key::new("otlp.endpoint", Kind::Url, Preset::Unset { example: "\"http://otel-collector:4318\"" },
+        "The base URL of the collector; by HTTP, `/v1/metrics` is added.").otel(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).not_yet(NO_OTLP),
+    Key::new("otlp.metrics_endpoint", Kind::Url, Preset::Unset { example: "\"http://prometheus:9090/api/v1/otlp/v1/metrics\"" },
+        "The URL for metrics as it is, instead of `otlp.endpoint`.").otel(&["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"]).not_yet(NO_OTLP),
+    Key::new("otlp.protocol", Kind::Choice(&["grpc", "http/protobuf"]), Preset::Unset { example: "\"grpc\"" },
+        "The protocol. Unset: gRPC for `telemetry.otel_endpoint`, http/protobuf else.").otel(&["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"]).not_yet(NO_OTLP),
+    Key::new("otlp.insecure", Kind::Bool, Preset::Is("false"),
+        "Whether gRPC to an endpoint without a scheme goes without TLS.").otel(&["OTEL_EXPORTER_OTLP_INSECURE", "OTEL_EXPORTER_OTLP_METRICS_INSECURE"]).not_yet(NO_OTLP),
+    Key::new("otlp.headers", Kind::Map, Preset::Is("{}"),
+        "Headers that go with every request, such as an authorization. They are never shown.").otel(&["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"]).secret().not_yet(NO_OTLP),
+    Key::new("otlp.compression", Kind::Choice(&["none", "gzip"]), Preset::Is("\"none\""),
+        "How requests are compressed.").otel(&["OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION"]).not_yet(NO_OTLP),
+    Key::new("otlp.timeout", Kind::Seconds { min: 0.1, max: HOUR }, Preset::Is("10"),
+        "The longest an export may take, its retries included.").otel(&["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT"]).not_yet(NO_OTLP),
+    Key::new("otlp.certificate", Kind::Path, Preset::Unset { example: "\"/etc/ssl/collector-ca.pem\"" },
+        "The file of the certificates to trust.").otel(&["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE"]).not_yet(NO_OTLP),
+    Key::new("otlp.client_key", Kind::Path, Preset::Unset { example: "\"/etc/ssl/client.key\"" },
+        "The file of the client's private key.").otel(&["OTEL_EXPORTER_OTLP_CLIENT_KEY", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY"]).not_yet(NO_OTLP),
+    Key::new("otlp.client_certificate", Kind::Path, Preset::Unset { example: "\"/etc/ssl/client.pem\"" },
+        "The file of the client's certificate.").otel(&["OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE"]).not_yet(NO_OTLP),
+    Key::new("otlp.interval", Kind::Seconds { min: SECOND, max: HOUR }, Preset::Unset { example: "60" },
+        "The time between two exports. Unset: `general.interval`.").otel(&["OTEL_METRIC_EXPORT_INTERVAL"]).not_yet(NO_OTLP),
+    Key::new("otlp.resource_attributes", Kind::Map, Preset::Is("{}"),
+        "Attributes of the resource of this process.").otel(&["OTEL_RESOURCE_ATTRIBUTES"]).not_yet(NO_OTLP),
+    Key::new("otlp.identity", Kind::Choice(&["resource", "datapoint", "both"]), Preset::Is("\"resource\""),
+        "Where a container's identity stands: on its resource, on each data point, or on both.").not_yet(NO_OTLP),
+
+    Key::new("logging.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), Preset::Is("\"info\""),
+        "The least severity that is logged.").flag("--log-level").reload(),
+    Key::new("logging.format", Kind::Choice(&["text", "json"]), Preset::Is("\"text\""),
+        "Lines for people, or one JSON object a line.").flag("--log-format"),
+];
