@@ -21,8 +21,8 @@ const CHUNK_SLACK_BYTES: usize = 4 * 1024;
 ///
 /// Call [`family`](Self::family), then one of the sample methods for each series, and [`finish`](Self::finish) at the
 /// end. What is encoded so far can be taken away at any time; in protobuf it grows by whole families. Nothing that is
-/// passed in can make a page that Prometheus refuses, one thing apart: writing a series (a name and its labels) twice
-/// is not noticed here, since remembering every series would cost more than writing it.
+/// passed in can make a page that Prometheus refuses, one thing apart: writing a series (a name and its labels) or a
+/// bucket's bound twice is not noticed here, since remembering every series would cost more than writing it.
 ///
 /// ```
 /// use exposition::{Encoder, Family, Format, Kind, LabelBlock, Number};

@@ -39,6 +39,9 @@ pub enum LabelError {
 /// lives. Several blocks of one sample are joined when it is written, without escaping anything again. The protobuf
 /// form is made when the first protobuf page asks for it; until then a block costs its text and 40 bytes.
 ///
+/// An empty value is written as it is, but to Prometheus it means that the label is absent: two series that differ
+/// only in such a label are one.
+///
 /// ```
 /// use exposition::LabelBlock;
 ///

@@ -60,6 +60,7 @@ fn accept_to_content_type() {
         (format!("*/*,{om}"), OM_1.into()),
         (format!("text/plain;q=0,*/*;q=0.5,{om};q=0.4"), OM_1.into()),
         // Quality values.
+        (format!("{om};version=0.0.1,{om};version=1.0.0"), OM_0.into()),
         (format!("{om};q=0.5,text/plain;q=0.6"), TEXT.into()),
         (format!("{om};q=0.501,text/plain;q=0.5"), OM_1.into()),
         (format!("{om};q=0,text/plain;q=0.1"), TEXT.into()),
@@ -72,6 +73,7 @@ fn accept_to_content_type() {
         // Spelling.
         ("  Application/OpenMetrics-Text ; Version=\"1.0.0\" ; Q=1 ".into(), OM_1.into()),
         (format!("x/y;note=\"a,{om};\\\"q=1\",text/plain;q=0.1,{om};q=0.05"), TEXT.into()),
+        (format!("x/y;note=\"a,text/plain;\\\"\",{om};q=0.05"), OM_1.into()),
         // Nothing, and nonsense.
         (String::new(), TEXT.into()),
         (",,;;=,q=1".into(), TEXT.into()),
@@ -81,7 +83,9 @@ fn accept_to_content_type() {
         // Past the bounds of what is looked at.
         (format!("{}{om}", "x/y,".repeat(1_000_000)), TEXT.into()),
         (format!("text/plain;q=0.1,{}{om}", ";".repeat(100_000)), TEXT.into()),
-        ("é".repeat(100_000), TEXT.into()),
+        (format!("{}{om}", "x/y,".repeat(40)), TEXT.into()),
+        (format!("x/y;note={},{om}", "a".repeat(5000)), TEXT.into()),
+        ("€".repeat(100_000), TEXT.into()),
     ];
     for (accept, expect) in table {
         let shown: String = accept.chars().take(200).collect();

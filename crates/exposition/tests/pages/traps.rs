@@ -213,7 +213,7 @@ fn created_travels_in_protobuf_alone() {
     let times = [
         (UNIX_EPOCH + Duration::new(1_795_000_000, 5), (1_795_000_000, 5)),
         (UNIX_EPOCH, (0, 0)),
-        (UNIX_EPOCH - Duration::from_millis(1500), (-2, 500_000_000)),
+        (UNIX_EPOCH - Duration::from_millis(1250), (-2, 750_000_000)),
         (UNIX_EPOCH - Duration::from_secs(2), (-2, 0)),
     ];
     for (time, expect) in times {
