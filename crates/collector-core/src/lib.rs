@@ -22,6 +22,8 @@
 //! - `kernel`: the sampler that reads cgroups and /proc. Linux only.
 
 pub mod catalogue;
+#[cfg(feature = "collector")]
+mod collector;
 pub mod cpu;
 pub mod effective;
 mod group;
@@ -32,6 +34,8 @@ pub mod select;
 mod snapshot;
 mod source;
 
+#[cfg(feature = "collector")]
+pub use collector::{Collector, Options, OwnMetrics, Request, SourceReport};
 pub use group::{Group, Groups};
 pub use model::{Container, ContainerId, Engine, Health, Limits, Network, State};
 pub use sample::{Absence, Entry, Reading, Sample, Table, Value};

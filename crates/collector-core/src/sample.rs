@@ -102,7 +102,13 @@ pub struct Entry {
 }
 
 /// Readings by device, interface or whatever else its [`Dimension`] is.
-pub type Table = Vec<Entry>;
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Table {
+    /// The entries; empty also where nothing was read.
+    pub entries: Vec<Entry>,
+    /// Why there are none, where there should be some.
+    pub absence: Option<Absence>,
+}
 
 /// One reading of everything about one entity.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +125,7 @@ impl Sample {
     pub fn absent(reason: Absence) -> Self {
         Self {
             scalars: vec![Reading::Absent(reason); catalogue::get().len()].into(),
-            tables: std::array::from_fn(|_| Table::new()),
+            tables: std::array::from_fn(|_| Table::default()),
             cgroup: None,
         }
     }
@@ -152,12 +158,12 @@ impl Sample {
         let width = catalogue::get().columns(dimension).len();
         let table = self.table_mut(dimension);
         let same = |entry: &&mut Entry| entry.labels.iter().map(AsRef::as_ref).eq(labels.iter().copied());
-        if let Some(entry) = table.iter_mut().find(same) {
+        if let Some(entry) = table.entries.iter_mut().find(same) {
             entry.cells[column] = reading;
             return;
         }
         let mut cells = vec![Reading::Absent(Absence::NotCollected); width];
         cells[column] = reading;
-        table.push(Entry { labels: labels.iter().map(|label| Arc::from(*label)).collect(), cells });
+        table.entries.push(Entry { labels: labels.iter().map(|label| Arc::from(*label)).collect(), cells });
     }
 }

@@ -102,6 +102,11 @@ pub trait Inventory: Send + Sync + 'static {
     /// Asks for a list soon: the kernel shows a container that this inventory did not mention, or the reverse.
     fn relist(&self);
 
+    /// Whether it is only to be heard until another inventory of the collector has listed its containers.
+    fn is_fallback(&self) -> bool {
+        false
+    }
+
     /// Counters of this inventory: requests to the engine, events, errors.
     fn counters(&self) -> SourceCounters {
         SourceCounters::default()
@@ -181,6 +186,11 @@ pub trait Sampler: Send + Sync + 'static {
 
     /// Begins to report cgroups that come and go.
     fn watch_tree(&self, _on_tree: OnTree) {}
+
+    /// Descriptors kept open to read the kernel's files.
+    fn kept_fds(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The numbers of one run of one container.

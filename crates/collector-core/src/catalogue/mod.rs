@@ -221,7 +221,7 @@ impl Row {
 /// Makes the rows of one file: a constant [`RowId`] for each, and the slice `ROWS`.
 macro_rules! rows {
     ($base:expr; $($id:ident = $row:expr;)*) => {
-        #[expect(non_camel_case_types, reason = "they only count the rows")]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "they only count the rows")]
         #[repr(u16)]
         enum Order { $($id),* }
         $(

@@ -1,0 +1,121 @@
+//! What is counted while the collector watches: OOM kills, CPU time, ends of runs, restarts. Pure but for the totals.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::catalogue::ids::OUTCOMES;
+
+/// Follows one counter of the kernel through the runs of one container.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Follower {
+    last: Option<u64>,
+}
+
+impl Follower {
+    /// A counter that begins at 0 under our eyes.
+    pub(super) const fn born() -> Self {
+        Self { last: Some(0) }
+    }
+
+    /// Notes a reading; returns by how much it rose since the last. The first reading of a run that began before we
+    /// watched counts nothing; a fall means that it began anew.
+    pub(super) fn read(&mut self, now: u64) -> u64 {
+        let rise = match self.last {
+            None => 0,
+            Some(last) if now < last => now,
+            Some(last) => now - last,
+        };
+        self.last = Some(now);
+        rise
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Success,
+    Error,
+    Signal,
+    Oom,
+    Unknown,
+}
+
+impl Outcome {
+    /// From the exit code and whether the kernel (or, failing that, the engine) tells of an OOM kill.
+    pub(super) const fn of(exit_code: Option<i64>, oom_killed: bool) -> Self {
+        match exit_code {
+            None => Self::Unknown,
+            Some(137) if oom_killed => Self::Oom,
+            Some(0) => Self::Success,
+            Some(129..=192) => Self::Signal,
+            Some(_) => Self::Error,
+        }
+    }
+}
+
+/// Host-wide counts. They outlive the containers.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    exits: [AtomicU64; OUTCOMES.len()],
+    oom_kills: AtomicU64,
+    cpu_nanos: AtomicU64,
+}
+
+impl Totals {
+    pub(super) fn exit(&self, outcome: Outcome) {
+        self.exits[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn oom_kills(&self, more: u64) {
+        self.oom_kills.fetch_add(more, Relaxed);
+    }
+
+    pub(super) fn cpu(&self, nanos: u64) {
+        self.cpu_nanos.fetch_add(nanos, Relaxed);
+    }
+
+    /// The counts, by outcome.
+    pub(super) fn exits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        OUTCOMES.iter().copied().zip(self.exits.iter().map(|count| count.load(Relaxed)))
+    }
+
+    pub(super) fn oom_kills_total(&self) -> u64 {
+        self.oom_kills.load(Relaxed)
+    }
+
+    pub(super) fn cpu_nanos_total(&self) -> u64 {
+        self.cpu_nanos.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_follower_counts_rises_only() {
+        let mut before_us = Follower::default();
+        assert_eq!([7, 7, 9, 2, 3].map(|now| before_us.read(now)), [0, 0, 2, 2, 1]);
+        let mut under_our_eyes = Follower::born();
+        assert_eq!([7, 8].map(|now| under_our_eyes.read(now)), [7, 1]);
+    }
+
+    #[test]
+    fn outcomes_are_told_apart() {
+        for (code, oom, expect) in [
+            (Some(0), false, Outcome::Success),
+            (Some(0), true, Outcome::Success),
+            (Some(1), true, Outcome::Error),
+            (Some(125), false, Outcome::Error),
+            (Some(137), false, Outcome::Signal),
+            (Some(137), true, Outcome::Oom),
+            (Some(143), false, Outcome::Signal),
+            (Some(255), false, Outcome::Error),
+            (Some(-1), false, Outcome::Error),
+            (None, true, Outcome::Unknown),
+        ] {
+            assert_eq!(Outcome::of(code, oom), expect, "{code:?} {oom}");
+        }
+        assert_eq!(OUTCOMES[Outcome::Oom as usize], "oom");
+        assert_eq!(OUTCOMES[Outcome::Unknown as usize], "unknown");
+    }
+}

@@ -1,0 +1,130 @@
+//! Puts what was read together into a snapshot, and says what is absent and why.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    Shared,
+    entry::{Entry, Shown},
+    own,
+};
+use crate::{
+    Absence, ContainerSample, Group, Groups, Reading, Sample, Snapshot, State, Value,
+    catalogue::{self, Entity, RowId, Source, ids},
+};
+
+/// What a collection has read.
+pub(super) struct Read {
+    pub(super) groups: Groups,
+    pub(super) taken_at: SystemTime,
+    pub(super) containers: Vec<(Arc<Entry>, Option<Sample>)>,
+    pub(super) host: Option<Sample>,
+    pub(super) root: Option<Sample>,
+}
+
+/// Containers by group and reason.
+type Absent = BTreeMap<(Group, Absence), u64>;
+
+/// Rows whose absence means that the kernel's number is out of reach, by group.
+static FROM_KERNEL: LazyLock<Vec<(Group, RowId)>> = LazyLock::new(|| {
+    let from_kernel = |source: &Source| {
+        matches!(source, Source::Key(_) | Source::PerKey(..) | Source::Sampler | Source::SamplerTable(_))
+    };
+    let rows = catalogue::get().iter();
+    rows.filter(|(_, row)| row.entity == Entity::Container && from_kernel(&row.source))
+        .map(|(id, row)| (row.group, id))
+        .collect()
+});
+
+pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
+    let mut absent = Absent::new();
+    let mut counts = [0_u64; State::ALL.len()];
+    let mut timed_out = 0;
+    let containers: Vec<ContainerSample> = read
+        .containers
+        .into_iter()
+        .map(|(entry, sample)| {
+            let shown = entry.shown();
+            counts[shown.container.state as usize] += 1;
+            let runs = shown.container.state.has_processes();
+            let sample = sample.unwrap_or_else(|| {
+                timed_out += u64::from(runs);
+                Sample::absent(if runs { Absence::Timeout } else { Absence::NotRunning })
+            });
+            if runs {
+                note_absent(&sample, read.groups, &mut absent);
+            }
+            finish(shown, sample, read.groups, read.taken_at)
+        })
+        .collect();
+    shared.counts.timed_out.add(timed_out);
+    let mut host = read.host.unwrap_or_else(|| Sample::absent(Absence::Timeout));
+    fill_host(shared, &mut host, counts, timed_out);
+    let mut exporter = Sample::absent(Absence::NotCollected);
+    for ((group, reason), containers) in absent {
+        exporter.set_in(ids::METRIC_ABSENT, &[group.as_str(), reason.as_str()], Reading::int(containers));
+    }
+    own::fill(shared, &mut exporter);
+    Snapshot {
+        taken_at: read.taken_at,
+        watched_since: shared.started_at,
+        groups: read.groups,
+        containers,
+        host,
+        root: read.root.map(Arc::new),
+        exporter,
+    }
+}
+
+/// Adds what the engine says and what is counted while we watch.
+fn finish(shown: Shown, mut sample: Sample, groups: Groups, taken_at: SystemTime) -> ContainerSample {
+    if groups.has(Group::State) {
+        for (id, row) in catalogue::get().iter() {
+            if let Source::Engine(field) = row.source {
+                sample.set(id, field(&shown.container));
+            }
+        }
+        sample.set(ids::RESTARTS, Reading::int(shown.restarts));
+        sample.set(ids::OOM_EVENTS, Reading::int(shown.oom_events));
+        let now = taken_at.duration_since(UNIX_EPOCH).ok().and_then(|now| u64::try_from(now.as_nanos()).ok());
+        if let Some(now) = now {
+            sample.set(ids::LAST_SEEN, Reading::Value(Value::Nanos(now)));
+        }
+    }
+    ContainerSample { container: shown.container, sample: Arc::new(sample), first_seen: shown.first_seen }
+}
+
+/// Counts the container once for each group and reason.
+fn note_absent(sample: &Sample, groups: Groups, absent: &mut Absent) {
+    let mut reasons = BTreeSet::new();
+    for (group, id) in FROM_KERNEL.iter().filter(|(group, _)| groups.has(*group)) {
+        let reason = match catalogue::get().column(*id) {
+            Some((dimension, _)) => sample.table(dimension).absence,
+            None => match sample.get(*id) {
+                Reading::Absent(reason) => Some(reason),
+                Reading::Max | Reading::Value(_) => None,
+            },
+        };
+        if let Some(reason) = reason {
+            reasons.insert((*group, reason));
+        }
+    }
+    for key in reasons {
+        *absent.entry(key).or_default() += 1;
+    }
+}
+
+fn fill_host(shared: &Shared, host: &mut Sample, counts: [u64; State::ALL.len()], timed_out: u64) {
+    for (state, count) in State::ALL.into_iter().zip(counts) {
+        host.set_in(ids::CONTAINER_COUNT, &[state.as_str()], Reading::int(count));
+    }
+    for (outcome, exits) in shared.totals.exits() {
+        host.set_in(ids::HOST_EXITS, &[outcome], Reading::int(exits));
+    }
+    host.set(ids::HOST_OOM_KILLS, Reading::int(shared.totals.oom_kills_total()));
+    host.set(ids::HOST_CPU_USAGE, Reading::Value(Value::Nanos(shared.totals.cpu_nanos_total())));
+    host.set(ids::SCRAPE_ERROR, Reading::int(u64::from(timed_out > 0)));
+}

@@ -1,0 +1,359 @@
+//! One container in the collector's table: its identity, its probe, and what is counted of it.
+//!
+//! Two locks: `state` is held for moments and never while anything is read; `probe` is held while the kernel is asked, so
+//! a read that hangs blocks only its own container.
+
+use std::{
+    sync::{Arc, Mutex, TryLockError, Weak},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    COUNTED, Shared,
+    account::{Follower, Outcome},
+    lock,
+};
+use crate::{
+    Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal,
+    catalogue::{self, Inputs, Source, ids},
+    cpu::{CpuReading, CpuWindow, Monotonic},
+};
+
+/// One container that is watched.
+pub(super) struct Entry {
+    pub(super) id: ContainerId,
+    state: Mutex<EntryState>,
+    probe: Mutex<ProbeSlot>,
+}
+
+struct EntryState {
+    container: Arc<Container>,
+    source: usize,
+    first_seen: SystemTime,
+    /// Counts the runs, so that what belongs to an earlier one is told from what belongs to this.
+    run: u64,
+    restarts: u64,
+    oom_events: u64,
+    current: Run,
+}
+
+/// What is followed through one run.
+struct Run {
+    cpu: Follower,
+    oom: Follower,
+    /// OOM kills counted in this run.
+    oom_kills: u64,
+    /// The engine spoke of an OOM kill in this run.
+    oom_hint: bool,
+    window: CpuWindow,
+    /// The last sample of the run was taken.
+    final_taken: bool,
+    /// The end of the run was counted.
+    ended: bool,
+    /// The last sample was missed, so that the engine's word counts where the kernel's is not to be had.
+    missed: bool,
+}
+
+impl Run {
+    fn new(interval: Duration, seen_from_its_start: bool) -> Self {
+        let follower = if seen_from_its_start { Follower::born() } else { Follower::default() };
+        Self {
+            cpu: follower,
+            oom: follower,
+            oom_kills: 0,
+            oom_hint: false,
+            window: CpuWindow::new(interval),
+            final_taken: false,
+            ended: false,
+            missed: false,
+        }
+    }
+}
+
+#[derive(Default)]
+struct ProbeSlot {
+    /// The run that the probe belongs to.
+    run: u64,
+    probe: Option<Box<dyn Probe>>,
+    /// Why there is none, after a try in this run, and when that was.
+    failed: Option<(Absence, Instant)>,
+}
+
+/// A failed open is tried again after this time.
+const OPEN_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a snapshot shows of an entry.
+pub(super) struct Shown {
+    pub(super) container: Arc<Container>,
+    pub(super) first_seen: SystemTime,
+    pub(super) restarts: u64,
+    pub(super) oom_events: u64,
+}
+
+impl Entry {
+    pub(super) fn new(container: Container, source: usize, shared: &Shared) -> Self {
+        let seen_from_its_start = container.started_at.is_some_and(|at| at >= shared.started_at)
+            || !container.state.has_processes();
+        let ended = !container.state.has_processes();
+        let mut current = Run::new(shared.options.interval, seen_from_its_start);
+        current.ended = ended;
+        Self {
+            id: container.id.clone(),
+            state: Mutex::new(EntryState {
+                container: Arc::new(container),
+                source,
+                first_seen: SystemTime::now(),
+                run: 1,
+                restarts: 0,
+                oom_events: 0,
+                current,
+            }),
+            probe: Mutex::default(),
+        }
+    }
+
+    pub(super) fn container(&self) -> Arc<Container> {
+        Arc::clone(&lock(&self.state).container)
+    }
+
+    pub(super) fn source(&self) -> usize {
+        lock(&self.state).source
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        let state = lock(&self.state);
+        Shown {
+            container: Arc::clone(&state.container),
+            first_seen: state.first_seen,
+            restarts: state.restarts,
+            oom_events: state.oom_events,
+        }
+    }
+
+    /// Takes over a newer description; true if a run begins with it.
+    pub(super) fn update(&self, mut new: Container, source: usize, shared: &Shared) -> bool {
+        let mut state = lock(&self.state);
+        let old = Arc::clone(&state.container);
+        let adopted = state.source != source;
+        state.source = source;
+        let had = old.state.has_processes();
+        let has = new.state.has_processes();
+        if has && had && new.pid.is_none() && new.started_at == old.started_at {
+            // A shorter description of the same run, as lists give it.
+            new.pid = old.pid;
+        }
+        let another_run = !adopted && differs(old.started_at, new.started_at);
+        let begins = has && (!had || another_run);
+        if had && (!has || begins) {
+            state.end_run(if has { None } else { Some(&new) }, shared);
+        } else if !has {
+            state.late_news(&new, shared);
+        }
+        if begins {
+            // A container that was first seen stopped, or that ran before, restarts; one that was only made starts.
+            let known_run = old.started_at.is_some() || had;
+            if known_run {
+                let by_policy = match (old.restart_count, new.restart_count) {
+                    (Some(before), Some(after)) if after > before => after - before,
+                    _ => 1,
+                };
+                state.restarts += by_policy;
+            }
+            state.run += 1;
+            state.current = Run::new(shared.options.interval, true);
+        }
+        state.container = Arc::new(new);
+        let run = state.run;
+        drop(state);
+        if !has || begins {
+            self.drop_probe_before(if has { run } else { run + 1 });
+        }
+        begins
+    }
+
+    /// The container is gone: ends its run if nobody else did.
+    pub(super) fn remove(&self, shared: &Shared) {
+        let mut state = lock(&self.state);
+        if state.container.state.has_processes() {
+            state.end_run(None, shared);
+        }
+        drop(state);
+        self.drop_probe_before(u64::MAX);
+    }
+
+    pub(super) fn oom_hint(&self, shared: &Shared) {
+        let mut state = lock(&self.state);
+        state.current.oom_hint = true;
+        state.count_oom_unseen(true, shared);
+    }
+
+    /// Closes the files of earlier runs, unless a thread hangs in them: then that thread does it.
+    fn drop_probe_before(&self, run: u64) {
+        let probe = match self.probe.try_lock() {
+            Ok(mut slot) if slot.run < run => {
+                slot.failed = None;
+                slot.probe.take()
+            }
+            _ => None,
+        };
+        drop(probe);
+    }
+
+    /// Reads the groups. Called on a sampling thread.
+    pub(super) fn sample(self: &Arc<Self>, groups: Groups, shared: &Arc<Shared>) -> Sample {
+        match self.probe.try_lock() {
+            Ok(mut slot) => self.sample_locked(&mut slot, groups, shared),
+            Err(TryLockError::Poisoned(_)) => Sample::absent(Absence::Malformed),
+            // Another thread is in it: either it hangs there, or the run is just ending.
+            Err(TryLockError::WouldBlock) => Sample::absent(Absence::Timeout),
+        }
+    }
+
+    fn sample_locked(self: &Arc<Self>, slot: &mut ProbeSlot, groups: Groups, shared: &Arc<Shared>) -> Sample {
+        let (container, run, final_taken) = {
+            let state = lock(&self.state);
+            (Arc::clone(&state.container), state.run, state.current.final_taken)
+        };
+        if slot.run != run {
+            *slot = ProbeSlot { run, ..ProbeSlot::default() };
+        }
+        if !container.state.has_processes() || final_taken {
+            slot.probe = None;
+            return Sample::absent(Absence::NotRunning);
+        }
+        if slot.probe.is_none() {
+            if let Some((reason, at)) = slot.failed
+                && at.elapsed() < OPEN_AGAIN
+            {
+                return Sample::absent(reason);
+            }
+            match shared.sampler.open(&container, self.on_signal(run, shared)) {
+                Ok(probe) => slot.probe = Some(probe),
+                Err(reason) => {
+                    slot.failed = Some((reason, Instant::now()));
+                    return Sample::absent(reason);
+                }
+            }
+        }
+        let Some(probe) = slot.probe.as_mut() else { return Sample::absent(Absence::NotRunning) };
+        let mut sample = Sample::absent(Absence::NotCollected);
+        let read = probe.sample(groups, &mut sample);
+        self.account(run, &mut sample, shared);
+        if read.is_err() {
+            slot.probe = None;
+            slot.failed = Some((Absence::NotRunning, Instant::now()));
+            return Sample::absent(Absence::NotRunning);
+        }
+        derive(&container, groups, &mut sample);
+        sample
+    }
+
+    /// Counts what a sample tells, and fills the rows that need an earlier sample.
+    fn account(&self, run: u64, sample: &mut Sample, shared: &Shared) {
+        let now = Monotonic::new(shared.started.elapsed());
+        let mut state = lock(&self.state);
+        if state.run != run {
+            return;
+        }
+        if let Some(usage) = sample.get(ids::CPU_USAGE).as_u64() {
+            shared.totals.cpu(state.current.cpu.read(usage));
+            let percent = state.current.window.observe(CpuReading::new(now, usage));
+            sample.set(ids::CPU_USAGE_PERCENT, Reading::float(percent));
+        }
+        if let Some(kills) = sample.get(ids::MEMORY_EVENTS_OOM_KILL).as_u64() {
+            let more = state.current.oom.read(kills);
+            state.current.oom_kills += more;
+            state.oom_events += more;
+            shared.totals.oom_kills(more);
+        }
+    }
+
+    fn on_signal(self: &Arc<Self>, run: u64, shared: &Arc<Shared>) -> crate::OnSignal {
+        let entry: Weak<Self> = Arc::downgrade(self);
+        let shared = Arc::downgrade(shared);
+        Arc::new(move |signal| {
+            if let (Some(entry), Some(shared)) = (entry.upgrade(), shared.upgrade()) {
+                entry.signalled(signal, run, &shared);
+            }
+        })
+    }
+
+    /// The sampler saw something: reads once more, on the sampler's thread.
+    fn signalled(&self, signal: Signal, run: u64, shared: &Shared) {
+        let Some(mut slot) = self.lock_probe_soon() else { return };
+        if slot.run != run {
+            return;
+        }
+        let Some(probe) = slot.probe.as_mut() else { return };
+        let mut sample = Sample::absent(Absence::NotCollected);
+        let read = probe.sample(COUNTED, &mut sample);
+        let counted = sample.get(ids::CPU_USAGE).as_u64().is_some() || read.is_ok();
+        self.account(run, &mut sample, shared);
+        drop(slot);
+        if signal == Signal::Exited && counted {
+            let mut state = lock(&self.state);
+            if state.run == run {
+                state.current.final_taken = true;
+            }
+        }
+    }
+
+    /// A thread may be reading: that takes some hundred microseconds. One that hangs is not waited for.
+    fn lock_probe_soon(&self) -> Option<std::sync::MutexGuard<'_, ProbeSlot>> {
+        for _ in 0..20 {
+            match self.probe.try_lock() {
+                Ok(slot) => return Some(slot),
+                Err(TryLockError::Poisoned(_)) => return None,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_micros(250)),
+            }
+        }
+        None
+    }
+}
+
+impl EntryState {
+    /// Counts the end of the current run, once.
+    fn end_run(&mut self, after: Option<&Container>, shared: &Shared) {
+        if std::mem::replace(&mut self.current.ended, true) {
+            return;
+        }
+        if !self.current.final_taken {
+            self.current.missed = true;
+            shared.counts.final_samples_missed.add(1);
+        }
+        let engine_says = after.is_some_and(|container| container.oom_killed) || self.current.oom_hint;
+        self.count_oom_unseen(engine_says, shared);
+        let oom = self.current.oom_kills > 0 || engine_says;
+        shared.totals.exit(Outcome::of(after.and_then(|container| container.exit_code), oom));
+    }
+
+    /// The engine may tell of an OOM kill only after it told of the end.
+    fn late_news(&mut self, after: &Container, shared: &Shared) {
+        self.count_oom_unseen(after.oom_killed && !self.container.oom_killed, shared);
+    }
+
+    /// Where the kernel's own count was missed, the engine's word counts for one kill.
+    fn count_oom_unseen(&mut self, engine_says: bool, shared: &Shared) {
+        if engine_says && self.current.missed && self.current.oom_kills == 0 {
+            self.current.oom_kills = 1;
+            self.oom_events += 1;
+            shared.totals.oom_kills(1);
+        }
+    }
+}
+
+fn differs<T: PartialEq>(old: Option<T>, new: Option<T>) -> bool {
+    matches!((old, new), (Some(old), Some(new)) if old != new)
+}
+
+/// Fills the rows that are formulas over others.
+fn derive(container: &Container, groups: Groups, sample: &mut Sample) {
+    for (id, row) in catalogue::get().iter() {
+        if let Source::Derived(formula) = row.source
+            && groups.has(row.group)
+        {
+            let reading = formula(&Inputs { container, sample });
+            sample.set(id, reading);
+        }
+    }
+}

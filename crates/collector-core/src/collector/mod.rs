@@ -1,0 +1,271 @@
+//! The collector: joins inventories and a sampler into snapshots, when somebody asks.
+//!
+//! One task applies the inventories' changes to the table of containers; threads of its own read the kernel's numbers.
+//! A request for a snapshot starts a collection, or joins the one that runs if that covers what it wants. What is not
+//! read by the deadline is absent; a read that hangs keeps one thread busy and is not tried again until it returns.
+
+mod account;
+mod assemble;
+mod entry;
+mod own;
+mod run;
+mod table;
+mod workers;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, Mutex, Weak},
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    ContainerId, Group, Groups, Inventory, Sample, Sampler, Snapshot,
+    select::Selection,
+    source::{SourceStatus, TreeChange},
+};
+use table::Table;
+use workers::Pool;
+
+/// What a [`Collector`] is told at its start.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// The window of `container_cpu_usage_percent`.
+    pub interval: Duration,
+    /// Groups that may be collected at all.
+    pub groups: Groups,
+    /// Which containers are watched.
+    pub selection: Selection,
+    /// Sampling threads; more are started, up to four times as many, while some hang.
+    pub workers: usize,
+    /// Containers watched at most.
+    pub containers_max: usize,
+    /// Containers without processes watched at most, those that ended last.
+    pub stopped_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(15),
+            groups: Groups::all(),
+            selection: Selection::default(),
+            workers: 2,
+            containers_max: 20_000,
+            stopped_max: 500,
+        }
+    }
+}
+
+/// What somebody who wants a snapshot asks for.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Request {
+    /// The groups wanted.
+    pub groups: Groups,
+    /// Whether the root cgroup is wanted too.
+    pub root: bool,
+    /// How old the snapshot may be.
+    pub max_age: Duration,
+    /// How long the answer may take: what is not read by then is absent.
+    pub deadline: Duration,
+}
+
+impl Request {
+    /// These groups, freshly read, within ten seconds.
+    #[must_use]
+    pub const fn new(groups: Groups) -> Self {
+        Self { groups, root: false, max_age: Duration::ZERO, deadline: Duration::from_secs(10) }
+    }
+
+    /// Wants the root cgroup too.
+    #[must_use]
+    pub const fn with_root(mut self, root: bool) -> Self {
+        self.root = root;
+        self
+    }
+
+    /// Takes a snapshot of that age.
+    #[must_use]
+    pub const fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
+
+    /// Waits no longer than that.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// What a Prometheus server's `X-Prometheus-Scrape-Timeout-Seconds` leaves for the collection: the larger of half of
+    /// it and that minus 0.5 s, at most 10 s.
+    #[must_use]
+    pub fn deadline_of_scrape(timeout_seconds: Option<f64>) -> Duration {
+        let most = Duration::from_secs(10);
+        match timeout_seconds {
+            Some(seconds) if seconds.is_finite() && seconds > 0.0 => {
+                Duration::try_from_secs_f64((seconds / 2.0).max(seconds - 0.5)).unwrap_or(most).min(most)
+            }
+            _ => most,
+        }
+    }
+}
+
+/// Adds to the exporter's own rows what the collector cannot know (HTTP, build).
+pub type OwnMetrics = Box<dyn Fn(&mut Sample) + Send + Sync>;
+
+/// Whether a source answers, for people: `/health`, the start message, `doctor`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SourceReport {
+    /// The inventory's name.
+    pub name: String,
+    /// What it said last; `None` before its first word.
+    pub status: Option<SourceStatus>,
+    /// How many containers of it are watched.
+    pub containers: usize,
+    /// Whether it is only heard until another has listed.
+    pub fallback: bool,
+}
+
+/// A collection that runs: what it covers, and where its result will be.
+struct Running {
+    groups: Groups,
+    root: bool,
+    result: watch::Receiver<Option<Arc<Snapshot>>>,
+}
+
+/// State that tasks, threads and callers share.
+struct Shared {
+    options: Options,
+    started: Instant,
+    started_at: SystemTime,
+    inventories: Vec<Arc<dyn Inventory>>,
+    sampler: Arc<dyn Sampler>,
+    table: Mutex<Table>,
+    /// Rises at each applied change.
+    applied: watch::Sender<u64>,
+    pool: Pool,
+    /// The last snapshot, and when its collection began.
+    latest: Mutex<Option<(Instant, Arc<Snapshot>)>>,
+    running: Mutex<Option<Running>>,
+    totals: account::Totals,
+    counts: own::Counts,
+    own_metrics: OwnMetrics,
+    stop: Notify,
+}
+
+/// Joins inventories and a sampler. A handle: clones are the same collector, which ends with the last of them.
+#[derive(Clone)]
+pub struct Collector {
+    shared: Arc<Shared>,
+    _end: Arc<End>,
+}
+
+/// Ends the tasks when the last handle goes.
+struct End(Weak<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.stop.notify_waiters();
+            shared.pool.close();
+        }
+    }
+}
+
+impl std::fmt::Debug for Collector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Collector").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}
+
+impl Collector {
+    /// Starts the inventories and the sampling threads. Must be called on a tokio runtime.
+    #[must_use]
+    pub fn start(
+        options: Options,
+        inventories: Vec<Arc<dyn Inventory>>,
+        sampler: Arc<dyn Sampler>,
+        own_metrics: OwnMetrics,
+    ) -> Self {
+        let table = Table::new(&inventories);
+        let shared = Arc::new(Shared {
+            pool: Pool::new(options.workers),
+            options,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            inventories,
+            sampler,
+            table: Mutex::new(table),
+            applied: watch::Sender::new(0),
+            latest: Mutex::new(None),
+            running: Mutex::new(None),
+            totals: account::Totals::default(),
+            counts: own::Counts::default(),
+            own_metrics,
+            stop: Notify::new(),
+        });
+        run::spawn(&shared);
+        Self { _end: Arc::new(End(Arc::downgrade(&shared))), shared }
+    }
+
+    /// A snapshot that covers the request. Never fails: what could not be read in time is absent.
+    pub async fn collect(&self, request: Request) -> Arc<Snapshot> {
+        self.shared.collect(request).await
+    }
+
+    /// The groups that may be collected.
+    #[must_use]
+    pub fn groups(&self) -> Groups {
+        self.shared.options.groups
+    }
+
+    /// What the sources say.
+    #[must_use]
+    pub fn sources(&self) -> Vec<SourceReport> {
+        lock(&self.shared.table).reports(&self.shared.inventories)
+    }
+
+    /// Waits until the table of containers satisfies `done`, which is asked again after each change. For tests and
+    /// for whoever wants the first list before the first page.
+    pub async fn wait_until(&self, mut done: impl FnMut(&Self) -> bool) {
+        let mut applied = self.shared.applied.subscribe();
+        while !done(self) {
+            if applied.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The containers known now, by id, without reading any number.
+    #[must_use]
+    pub fn known(&self) -> Vec<Arc<crate::Container>> {
+        lock(&self.shared.table).containers()
+    }
+
+    /// Whether that container is known.
+    #[must_use]
+    pub fn knows(&self, id: &ContainerId) -> bool {
+        lock(&self.shared.table).get(id).is_some()
+    }
+}
+
+/// Locks what no panic can leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What the tasks of the collector tell each other.
+enum Hint {
+    Tree(TreeChange),
+}
+
+/// Groups that are read when a container appears and when it ends: what is counted while we watch.
+const COUNTED: Groups = Groups::NONE.with(Group::Cpu).with(Group::Memory);

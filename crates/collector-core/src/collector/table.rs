@@ -1,0 +1,215 @@
+//! The containers that are watched, and what the inventories' changes do to them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{Shared, SourceReport, entry::Entry};
+use crate::{Change, Container, ContainerId, Inventory, SourceStatus, source::TreeChange};
+
+/// Ids of containers that are known but not watched are remembered up to this number.
+const REFUSED_MAX: usize = 100_000;
+
+/// Why a container is not watched: the values of the label `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Excluded,
+    TooMany,
+    TooManyStopped,
+}
+
+impl Refusal {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Excluded, "excluded"),
+        (Self::TooMany, "too_many"),
+        (Self::TooManyStopped, "too_many_stopped"),
+    ];
+}
+
+pub(super) struct Table {
+    entries: BTreeMap<ContainerId, Arc<Entry>>,
+    refused: BTreeMap<ContainerId, (usize, Refusal)>,
+    statuses: Vec<Option<SourceStatus>>,
+    listed: Vec<bool>,
+    fallback: Vec<bool>,
+}
+
+impl Table {
+    pub(super) fn new(inventories: &[Arc<dyn Inventory>]) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            statuses: vec![None; inventories.len()],
+            listed: vec![false; inventories.len()],
+            fallback: inventories.iter().map(|inventory| inventory.is_fallback()).collect(),
+        }
+    }
+
+    pub(super) fn get(&self, id: &ContainerId) -> Option<&Arc<Entry>> {
+        self.entries.get(id)
+    }
+
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.entries.values().cloned().collect()
+    }
+
+    pub(super) fn containers(&self) -> Vec<Arc<Container>> {
+        self.entries.values().map(|entry| entry.container()).collect()
+    }
+
+    /// Containers that are not watched, by reason.
+    pub(super) fn dropped(&self) -> [(&'static str, u64); 3] {
+        Refusal::ALL.map(|(refusal, reason)| {
+            (reason, self.refused.values().filter(|(_, other)| *other == refusal).count() as u64)
+        })
+    }
+
+    pub(super) fn reports(&self, inventories: &[Arc<dyn Inventory>]) -> Vec<SourceReport> {
+        let mut containers = vec![0; inventories.len()];
+        for entry in self.entries.values() {
+            containers[entry.source()] += 1;
+        }
+        let statuses = self.statuses.iter().cloned();
+        inventories
+            .iter()
+            .zip(statuses)
+            .zip(containers)
+            .map(|((inventory, status), containers)| SourceReport {
+                name: inventory.name().to_owned(),
+                status,
+                containers,
+                fallback: inventory.is_fallback(),
+            })
+            .collect()
+    }
+
+    /// Whether the kernel's news disagrees with what is known.
+    pub(super) fn is_news(&self, change: &TreeChange) -> bool {
+        match change {
+            TreeChange::Appeared(id) => {
+                let runs = |entry: &Arc<Entry>| entry.container().state.has_processes();
+                !self.refused.contains_key(id) && !self.entries.get(id).is_some_and(runs)
+            }
+            TreeChange::Vanished(id) => {
+                self.entries.get(id).is_some_and(|entry| entry.container().state.has_processes())
+            }
+            TreeChange::Overflow => true,
+        }
+    }
+
+    /// Applies a change; returns the containers whose run begins with it.
+    pub(super) fn apply(&mut self, source: usize, change: Change, shared: &Shared) -> Vec<Arc<Entry>> {
+        if self.is_muted(source) && !matches!(change, Change::Status(_)) {
+            return Vec::new();
+        }
+        match change {
+            Change::Status(status) => {
+                self.statuses[source] = Some(status);
+                Vec::new()
+            }
+            Change::Listed(containers) => self.list(source, containers, shared),
+            Change::Upsert(container) => {
+                let begun = self.upsert(source, *container, shared);
+                self.evict_stopped(shared);
+                begun.into_iter().collect()
+            }
+            Change::Gone(id) => {
+                self.remove(source, &id, shared);
+                Vec::new()
+            }
+            Change::OomHint(id) => {
+                if let Some(entry) = self.entries.get(&id) {
+                    entry.oom_hint(shared);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// A fallback is heard only until another inventory has listed.
+    fn is_muted(&self, source: usize) -> bool {
+        self.fallback[source]
+            && self.listed.iter().zip(&self.fallback).any(|(listed, fallback)| *listed && !fallback)
+    }
+
+    fn list(&mut self, source: usize, containers: Vec<Container>, shared: &Shared) -> Vec<Arc<Entry>> {
+        self.listed[source] = true;
+        let listed: BTreeSet<ContainerId> = containers.iter().map(|container| container.id.clone()).collect();
+        let begun =
+            containers.into_iter().filter_map(|container| self.upsert(source, container, shared)).collect();
+        let over = |other: usize, table: &Self| other == source || table.is_muted(other);
+        let gone: Vec<ContainerId> = self
+            .entries
+            .values()
+            .filter(|entry| !listed.contains(&entry.id) && over(entry.source(), self))
+            .map(|entry| entry.id.clone())
+            .collect();
+        for id in gone {
+            if let Some(entry) = self.entries.remove(&id) {
+                entry.remove(shared);
+            }
+        }
+        self.refused.retain(|id, (other, _)| *other != source || listed.contains(id));
+        self.evict_stopped(shared);
+        begun
+    }
+
+    fn upsert(&mut self, source: usize, container: Container, shared: &Shared) -> Option<Arc<Entry>> {
+        let labels = container.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        if !shared.options.selection.admits(container.name.as_deref(), container.image.as_deref(), labels) {
+            self.refuse(source, container.id, Refusal::Excluded, shared);
+            return None;
+        }
+        if let Some(entry) = self.entries.get(&container.id) {
+            return entry.update(container, source, shared).then(|| Arc::clone(entry));
+        }
+        if self.entries.len() >= shared.options.containers_max {
+            self.refuse(source, container.id, Refusal::TooMany, shared);
+            return None;
+        }
+        self.refused.remove(&container.id);
+        let runs = container.state.has_processes();
+        let entry = Arc::new(Entry::new(container, source, shared));
+        self.entries.insert(entry.id.clone(), Arc::clone(&entry));
+        runs.then_some(entry)
+    }
+
+    fn refuse(&mut self, source: usize, id: ContainerId, refusal: Refusal, shared: &Shared) {
+        if let Some(entry) = self.entries.remove(&id) {
+            entry.remove(shared);
+        }
+        if self.refused.len() < REFUSED_MAX {
+            self.refused.insert(id, (source, refusal));
+        }
+    }
+
+    fn remove(&mut self, source: usize, id: &ContainerId, shared: &Shared) {
+        self.refused.remove(id);
+        if self.entries.get(id).is_some_and(|entry| entry.source() == source)
+            && let Some(entry) = self.entries.remove(id)
+        {
+            entry.remove(shared);
+        }
+    }
+
+    /// Of the containers without processes, those that ended first give way.
+    fn evict_stopped(&mut self, shared: &Shared) {
+        let mut stopped: Vec<(Option<std::time::SystemTime>, usize, ContainerId)> = self
+            .entries
+            .values()
+            .map(|entry| (entry.container(), entry.source()))
+            .filter(|(container, _)| !container.state.has_processes())
+            .map(|(container, source)| {
+                (container.finished_at.or(container.created_at), source, container.id.clone())
+            })
+            .collect();
+        let excess = stopped.len().saturating_sub(shared.options.stopped_max);
+        if excess > 0 {
+            stopped.sort_unstable();
+            for (_, source, id) in stopped.drain(..excess) {
+                self.refuse(source, id, Refusal::TooManyStopped, shared);
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The collector, with an inventory and a sampler that the test plays.
