@@ -141,7 +141,7 @@ pub(crate) fn ensure(wanted: bool) -> Result<std::result::Result<String, String>
     let installed = apt_install(&before)?;
     let still = missing();
     if still.is_empty() {
-        Ok(Ok(format!("installed {}", installed.join(" "))))
+        Ok(Ok(format!("installed {}; none of their services was started", installed.join(" "))))
     } else {
         Ok(Err(describe(&still, "the packages were installed, and yet it is not found on PATH")))
     }
@@ -151,7 +151,7 @@ pub(crate) fn ensure(wanted: bool) -> Result<std::result::Result<String, String>
 fn describe(missing: &[&Need], how: &str) -> String {
     let mut text = String::from("missing:");
     for need in missing {
-        text.push_str(&format!("\n  {:<16} {}", need.packages.join(" or "), need.purpose));
+        text.push_str(&format!("\n  {:<24} {}", need.packages.join(" or "), need.purpose));
     }
     format!("{text}\n{how}")
 }

@@ -25,10 +25,14 @@ pub(crate) fn run(command: &LabCommand) -> Result<ExitCode> {
             while !process::interrupted() && !engine.has_died() {
                 process::wait_for_signal(Duration::from_secs(1));
             }
-            if engine.has_died() {
+            let died = engine.has_died();
+            if died {
                 engine.print_log_tail();
             }
             engine.stop()?;
+            if died {
+                return Err(Error::failed("the engine ended by itself; its log is above"));
+            }
         }
         LabCommand::Run { host: Host::Native, shell, command } => return run_in(*shell, command),
         LabCommand::Down => {

@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,16 @@ pub(crate) enum When {
     Working,
     /// Undoing: runs also after a signal, which does not end it.
     Guarded,
+}
+
+impl When {
+    /// How long a command may take: enough for a cold build, and for a packet filter that is locked.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Working => Duration::from_mins(45),
+            Self::Guarded => Duration::from_mins(1),
+        }
+    }
 }
 
 /// What a finished command left.
@@ -195,6 +205,7 @@ fn run(command: &mut Command, when: When, mut line: impl FnMut(&str)) -> Result<
         guard.push(pid);
     }
     drop(guard);
+    let watch = watch(pid, when.limit());
 
     let stderr = child.stderr.take().map(|mut pipe| {
         thread::spawn(move || {
@@ -214,15 +225,34 @@ fn run(command: &mut Command, when: When, mut line: impl FnMut(&str)) -> Result<
         }
     }
     let stderr = stderr.and_then(|reader| reader.join().ok()).unwrap_or_default();
-
-    // Wait without reaping, so that the number stays ours until the group has left the list.
-    let _ = rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-    groups().retain(|group| *group != pid);
+    let in_time = watch.join().unwrap_or(true);
     let status = child.wait().context(|| format!("failed to wait for `{}`", shown(command)))?;
     if when == When::Working {
         check_interrupted()?;
     }
-    Ok(Finished { status, stdout, stderr })
+    if in_time {
+        return Ok(Finished { status, stdout, stderr });
+    }
+    let minutes = when.limit().as_secs() / 60;
+    Err(Error::failed(format!("`{}` did not end within {minutes} minutes and was killed", shown(command))))
+}
+
+/// Waits for the end of a process group's leader, without reaping it, so that the number stays ours; kills it at the limit, and in
+/// any case what it leaves running, which would hold its pipes open. `false` if the limit came first.
+fn watch(leader: Pid, limit: Duration) -> thread::JoinHandle<bool> {
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = rustix::process::waitid(WaitId::Pid(leader), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        // The watcher may have given up.
+        let _ = ended.send(());
+    });
+    thread::spawn(move || {
+        let in_time = !matches!(end.recv_timeout(limit), Err(mpsc::RecvTimeoutError::Timeout));
+        let mut running = groups();
+        self::end(&[leader], Signal::KILL);
+        running.retain(|group| *group != leader);
+        in_time
+    })
 }
 
 /// Where a program stands: PATH first, then the places of system daemons that a user's PATH leaves out.
@@ -250,6 +280,24 @@ mod tests {
                 .expect("runs");
         assert_eq!(seen, ["a", "b"]);
         assert_eq!(finished.status.code(), Some(3));
+    }
+
+    #[test]
+    fn what_a_command_leaves_running_does_not_hold_it_up() {
+        let start = Instant::now();
+        let finished =
+            capture(&mut command("sh", &["-c", "sleep 60 & echo done"]), When::Guarded).expect("runs");
+        assert_eq!(finished.text(), "done\n");
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_command_past_its_limit_is_killed() {
+        use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+        let mut child = Command::new("sleep").arg("60").process_group(0).spawn().expect("runs");
+        let in_time = watch(Pid::from_child(&child), Duration::from_millis(1)).join().expect("watcher");
+        assert!(!in_time);
+        assert_eq!(child.wait().expect("waits").signal(), Some(Signal::KILL.as_raw()));
     }
 
     #[test]

@@ -234,11 +234,22 @@ fn unmount(record: &Record) -> Result<()> {
     let under = |line: &str| {
         line.split(' ').nth(1).map(PathBuf::from).filter(|path| path.starts_with(&record.directory))
     };
-    for path in mounts.lines().rev().filter_map(under) {
-        rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH)
-            .context(|| format!("failed to unmount {}", path.display()))?;
-    }
-    Ok(())
+    mounts
+        .lines()
+        .rev()
+        .filter_map(under)
+        .try_for_each(|path| detach(&path).context(|| format!("failed to unmount {}", path.display())))
+}
+
+#[cfg(target_os = "linux")]
+fn detach(path: &Path) -> std::io::Result<()> {
+    Ok(rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH)?)
+}
+
+/// Never reached: engines are started on Linux only, and the other tasks run anywhere.
+#[cfg(not(target_os = "linux"))]
+fn detach(_: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 /// Shims put their sockets in a directory that all containerds share; each wrote its address into its container's directory.
