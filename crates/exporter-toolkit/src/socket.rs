@@ -70,6 +70,7 @@ impl Socket {
         if self.stalled_until.is_none()
             && let Ok(written) = self.stream.try_write(REQUEST_TIMEOUT)
         {
+            self.stats.responded(None, 408);
             self.stats.wrote(written);
         }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request took too long")))
