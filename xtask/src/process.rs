@@ -4,7 +4,7 @@
 //! for SIGINT, SIGTERM and SIGHUP ends the running groups, the task returns [`Error::Interrupted`], and what guards own
 //! is undone by commands that are [`Guarded`](When::Guarded): those run also after the signal.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,11 +81,14 @@ pub(crate) fn listen_for_signals() -> Result<()> {
         .context(|| "failed to listen for signals".to_owned())?;
     thread::spawn(move || {
         for _ in signals.forever() {
-            if INTERRUPTED.swap(true, Ordering::SeqCst) {
-                eprintln!("\nstill undoing what was started; this is bounded, please wait");
+            let again = INTERRUPTED.swap(true, Ordering::SeqCst);
+            let words = if again {
+                "still undoing what was started; this is bounded, please wait"
             } else {
-                eprintln!("\nstopping");
-            }
+                "stopping"
+            };
+            // After SIGHUP nobody reads this, and eprintln! would end the thread.
+            let _ = writeln!(std::io::stderr(), "\n{words}");
             let running = groups();
             end(&running, Signal::TERM);
             SIGNALLED.notify_all();
