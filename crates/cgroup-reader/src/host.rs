@@ -99,11 +99,10 @@ impl Hierarchy {
     /// The directory of a cgroup relative to the mount, empty for the mount itself; `None` if it is not below what is
     /// mounted.
     pub(crate) fn relative<'a>(&self, cgroup: &'a str) -> Option<&'a str> {
-        if cgroup.split('/').any(|name| name == "..") {
-            return None;
-        }
         let below = if &*self.root == "/" { cgroup } else { cgroup.strip_prefix(&*self.root)? };
-        (below.is_empty() || below.starts_with('/')).then(|| below.trim_matches('/'))
+        let is_below = below.is_empty() || below.starts_with('/');
+        // In a private namespace the root itself may read `/..`; what climbs further leads out of the mount.
+        (is_below && !below.split('/').any(|name| name == "..")).then(|| below.trim_matches('/'))
     }
 
     /// The cgroup of a directory below the mount.

@@ -51,6 +51,16 @@ impl Directories {
         Directories { at }
     }
 
+    pub(crate) fn write_path(&self, controller: Controller, path: &mut Vec<u8>) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let Some(directory) = &self.at[controller.index()] else { return false };
+        path.clear();
+        path.extend_from_slice(directory.mount.as_os_str().as_bytes());
+        path.push(b'/');
+        path.extend_from_slice(directory.relative().as_bytes());
+        true
+    }
+
     /// The directory for a controller's files.
     #[must_use]
     pub fn path(&self, controller: Controller) -> Option<PathBuf> {
@@ -146,7 +156,7 @@ impl Host {
     pub fn directories(&self, path: &CgroupPath) -> Option<Directories> {
         let cut = path.cut();
         let direct = Directories::of(self, &cut);
-        if !path.is_foreign() && direct.exist() {
+        if direct.exist() {
             return Some(direct);
         }
         let found = find_by_id(self, &path.container()?.id)?;
@@ -154,7 +164,7 @@ impl Host {
     }
 
     /// The hierarchy in which all containers show.
-    fn scanned_hierarchy(&self) -> Option<&Hierarchy> {
+    pub(crate) fn scanned_hierarchy(&self) -> Option<&Hierarchy> {
         use Controller::{Blkio, Core, Cpu, Cpuacct, Memory, Pids};
         [Memory, Cpuacct, Cpu, Pids, Blkio, Core]
             .into_iter()

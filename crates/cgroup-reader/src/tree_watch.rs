@@ -1,0 +1,261 @@
+//! Noticing cgroups that come and go.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+
+use crate::budget::{FdBudget, FdKind};
+use crate::host::Host;
+use crate::inotify::{Event, Worker, create, drain};
+use crate::paths::{Found, classify};
+
+/// A change of the cgroup tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TreeEvent {
+    /// A cgroup was made. One that appears just as its parent is being watched may be told twice.
+    Created {
+        /// Its path in the hierarchy.
+        cgroup: String,
+        /// The container, if it is one's own cgroup.
+        found: Option<Found>,
+    },
+    /// A cgroup was removed.
+    Removed {
+        /// Its path in the hierarchy.
+        cgroup: String,
+        /// The container, if it was one's own cgroup.
+        found: Option<Found>,
+    },
+    /// Changes were lost, or there are more parents than may be watched: scan the tree.
+    Overflow,
+}
+
+/// Watches the parents of containers' cgroups, on one thread and one inotify instance.
+///
+/// A cgroup made below a watched one that is no container's (a pod, a slice) is watched too; one that goes is forgotten.
+#[derive(Debug)]
+pub struct TreeWatch {
+    shared: Arc<Shared>,
+    _worker: Worker,
+}
+
+#[derive(Debug)]
+struct Shared {
+    host: Host,
+    budget: Arc<FdBudget>,
+    inotify: OwnedFd,
+    parents: Mutex<Parents>,
+}
+
+#[derive(Debug, Default)]
+struct Parents {
+    by_watch: HashMap<i32, String>,
+    by_cgroup: HashMap<String, i32>,
+}
+
+/// Why a parent is not watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// It is gone, or may not be seen: nothing is lost.
+    Unseen,
+    /// There is no room.
+    Full,
+}
+
+/// Levels that are followed below a new cgroup.
+const DEPTH_MAX: usize = 8;
+
+impl TreeWatch {
+    /// Parents watched at most.
+    pub const PARENTS_MAX: usize = 8192;
+
+    /// Starts the thread and watches the root and its children; [`TreeWatch::add_parents`] adds the rest. `changed` is called
+    /// on the thread and must not block for long.
+    ///
+    /// # Errors
+    /// If the kernel gives no inotify or thread.
+    pub fn start(
+        host: &Host,
+        budget: &Arc<FdBudget>,
+        changed: impl Fn(TreeEvent) + Send + 'static,
+    ) -> io::Result<TreeWatch> {
+        let shared = Arc::new(Shared {
+            host: host.clone(),
+            budget: budget.clone(),
+            inotify: create()?,
+            parents: Mutex::default(),
+        });
+        if let Some(hierarchy) = host.scanned_hierarchy() {
+            let root = hierarchy.cgroup("");
+            // A root that cannot be watched shows in `parents`.
+            let _ = shared.add(&root);
+            for name in shared.children(&root) {
+                let child = join(&root, &name);
+                if !is_container(&child) {
+                    let _ = shared.add(&child);
+                }
+            }
+        }
+        let worker = Worker::start("tree-watch", {
+            let shared = shared.clone();
+            move |stop| shared.run(&stop, &changed)
+        })?;
+        Ok(TreeWatch { shared, _worker: worker })
+    }
+
+    /// Watches all cgroups above a container's. Returns false if there was no room for one: then a scan now and then has to do.
+    pub fn add_parents(&self, found: &Found) -> bool {
+        let mut has_room = true;
+        for (slash, _) in found.path.match_indices('/') {
+            has_room &= self.shared.add(&found.path[..slash.max(1)]) != Err(Refused::Full);
+        }
+        has_room
+    }
+
+    /// The number of watched parents.
+    #[must_use]
+    pub fn parents(&self) -> usize {
+        self.shared.lock().by_watch.len()
+    }
+}
+
+fn is_container(cgroup: &str) -> bool {
+    classify(cgroup).is_some()
+}
+
+fn join(parent: &str, name: &str) -> String {
+    format!("{}/{name}", parent.trim_end_matches('/'))
+}
+
+fn own(cgroup: &str) -> Option<Found> {
+    classify(cgroup).filter(|found| found.path == cgroup)
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let parents = self.parents.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.budget.give_back(parents.by_watch.len());
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Parents> {
+        self.parents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directory(&self, cgroup: &str) -> Option<PathBuf> {
+        let hierarchy = self.host.scanned_hierarchy()?;
+        hierarchy.relative(cgroup).map(|relative| Path::new(&*hierarchy.point).join(relative))
+    }
+
+    fn children(&self, cgroup: &str) -> Vec<String> {
+        let Some(Ok(entries)) = self.directory(cgroup).map(fs::read_dir) else { return Vec::new() };
+        entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+
+    fn add(&self, cgroup: &str) -> Result<(), Refused> {
+        let directory = self.directory(cgroup).ok_or(Refused::Unseen)?;
+        let mut parents = self.lock();
+        if parents.by_cgroup.contains_key(cgroup) {
+            return Ok(());
+        }
+        if parents.by_watch.len() >= TreeWatch::PARENTS_MAX || !self.budget.take(FdKind::Other) {
+            return Err(Refused::Full);
+        }
+        let flags = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
+        match inotify::add_watch(&self.inotify, directory, flags) {
+            Ok(watch) => {
+                parents.by_cgroup.insert(cgroup.to_owned(), watch);
+                // One directory under two names would share the watch; the later name holds.
+                if let Some(before) = parents.by_watch.insert(watch, cgroup.to_owned()) {
+                    parents.by_cgroup.remove(&before);
+                    self.budget.give_back(1);
+                }
+                Ok(())
+            }
+            Err(errno) => {
+                self.budget.give_back(1);
+                Err(if errno == Errno::NOSPC || errno == Errno::NOMEM {
+                    Refused::Full
+                } else {
+                    Refused::Unseen
+                })
+            }
+        }
+    }
+
+    fn run(&self, stop: &OwnedFd, changed: &impl Fn(TreeEvent)) {
+        let mut events = Vec::new();
+        loop {
+            let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+            if !fds[1].revents().is_empty() {
+                return;
+            }
+            drain(&self.inotify, &mut events);
+            for event in events.drain(..) {
+                self.event(&event, changed);
+            }
+        }
+    }
+
+    fn event(&self, event: &Event, changed: &impl Fn(TreeEvent)) {
+        if event.flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+            return changed(TreeEvent::Overflow);
+        }
+        if event.flags.contains(ReadFlags::IGNORED) {
+            let mut parents = self.lock();
+            if let Some(cgroup) = parents.by_watch.remove(&event.watch) {
+                parents.by_cgroup.remove(&cgroup);
+                self.budget.give_back(1);
+            }
+            return;
+        }
+        if !event.flags.contains(ReadFlags::ISDIR) {
+            return;
+        }
+        let Some(parent) = self.lock().by_watch.get(&event.watch).cloned() else { return };
+        let cgroup = join(&parent, &event.name);
+        if event.flags.contains(ReadFlags::CREATE) {
+            self.created(cgroup, DEPTH_MAX, changed);
+        } else if event.flags.contains(ReadFlags::DELETE) {
+            let found = own(&cgroup);
+            changed(TreeEvent::Removed { cgroup, found });
+        }
+    }
+
+    /// Tells of a new cgroup, and watches it if it may become a parent. What was made in it before the watch stood is told
+    /// from its directory.
+    fn created(&self, cgroup: String, depth_left: usize, changed: &impl Fn(TreeEvent)) {
+        let found = own(&cgroup);
+        let follow = depth_left > 0 && !is_container(&cgroup);
+        changed(TreeEvent::Created { cgroup: cgroup.clone(), found });
+        if !follow {
+            return;
+        }
+        match self.add(&cgroup) {
+            Ok(()) => {
+                for name in self.children(&cgroup) {
+                    self.created(join(&cgroup, &name), depth_left - 1, changed);
+                }
+            }
+            Err(Refused::Full) => changed(TreeEvent::Overflow),
+            Err(Refused::Unseen) => {}
+        }
+    }
+}
