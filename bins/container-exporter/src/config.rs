@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
+use figment::{Figment, Profile, Provider};
 
 mod docs;
 mod env;
@@ -90,7 +90,7 @@ pub(crate) fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     warnings.extend(env::stray(&inputs.env));
 
     let merged = layers.iter().fold(Figment::new(), Figment::merge);
-    let effective: Vec<_> = KEYS.iter().map(|key| effective(key, &merged, &layers)).collect();
+    let effective = effective(&merged, &layers);
     let parsed = merged.extract().map_err(|error| problems.push(Problem::general(error.to_string()))).ok();
     // Resolved also when something is wrong already, to tell what does not go together in the same run.
     let settings = parsed.and_then(|parsed| Settings::resolve(parsed, &effective, warnings, &mut problems));
@@ -115,15 +115,22 @@ fn flags(flags: &[FlagValue], problems: &mut Vec<Problem>) -> Layer {
     layer
 }
 
-/// Asks figment which layer a key's merged value is from.
-fn effective(key: &'static Key, merged: &Figment, layers: &[Layer]) -> Effective {
-    let layer = merged
-        .find_metadata(key.path)
-        .and_then(|metadata| layers.iter().find(|layer| layer.name == metadata.name.as_ref()));
-    match layer.and_then(|layer| layer.values.get(key.path)) {
-        Some((value, origin)) => Effective { key, value: Some(value.clone()), origin: origin.clone() },
-        None => Effective { key, value: None, origin: Origin::Default },
-    }
+/// Asks figment, by the tags of the merged values, which layer each key's value is from.
+fn effective(merged: &Figment, layers: &[Layer]) -> Vec<Effective> {
+    // Once for all keys: `Figment::find_metadata` copies the whole tree each time.
+    let data = merged.data().unwrap_or_default();
+    let sections = data.get(&Profile::Default);
+    let of = |key: &'static Key| {
+        let section = sections.and_then(|sections| sections.get(key.section())?.as_dict());
+        let tag = section.and_then(|section| section.get(key.name())).map(figment::value::Value::tag);
+        let name = tag.and_then(|tag| merged.get_metadata(tag)).map(|metadata| metadata.name.as_ref());
+        let layer = layers.iter().find(|layer| Some(layer.name) == name);
+        match layer.and_then(|layer| layer.values.get(key.path)) {
+            Some((value, origin)) => Effective { key, value: Some(value.clone()), origin: origin.clone() },
+            None => Effective { key, value: None, origin: Origin::Default },
+        }
+    };
+    KEYS.iter().map(of).collect()
 }
 
 /// The value that documentation shows for a key: its default, or the example of a key that has none.

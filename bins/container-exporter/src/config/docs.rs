@@ -113,7 +113,7 @@ fn kind_name(kind: &Kind) -> String {
         Kind::Url => "URL".to_owned(),
         Kind::Listen => "address".to_owned(),
         Kind::Source => "source".to_owned(),
-        Kind::Selector => "pattern".to_owned(),
+        Kind::Rule => "rule".to_owned(),
         Kind::Glob => "glob".to_owned(),
         Kind::Choice(_) => "word".to_owned(),
         Kind::List(item) => format!("list of {}s", kind_name(item)),

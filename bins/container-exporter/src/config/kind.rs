@@ -43,8 +43,8 @@ pub(crate) enum Kind {
     Listen,
     /// Where containers are found.
     Source,
-    /// A pattern over one field of a container.
-    Selector,
+    /// A rule that chooses containers, of the form of [`collector_core::select`].
+    Rule,
     /// A glob over cgroup paths.
     Glob,
     /// One of these words, upper or lower case.
@@ -106,7 +106,7 @@ impl Kind {
             Self::Url => "an http:// or https:// URL".to_owned(),
             Self::Listen => "an address with a port".to_owned(),
             Self::Source => "auto, docker, cgroup or sim:N with N from 1 to 10000".to_owned(),
-            Self::Selector => "name=GLOB, image=GLOB or label=KEY[=GLOB]".to_owned(),
+            Self::Rule => "name=GLOB, image=GLOB, label=KEY or label=KEY=GLOB".to_owned(),
             Self::Glob => "a glob".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::List(item) => match item {
@@ -215,7 +215,7 @@ impl Kind {
             Self::Url => parse::url(text),
             Self::Listen => parse::listen(text).map(|address| address.to_string()),
             Self::Source => parse::source(text).map(|source| source.to_string()),
-            Self::Selector => parse::selector(text).map(|selector| selector.to_string()),
+            Self::Rule => parse::rule(text.trim()).map(str::to_owned),
             Self::Glob => parse::glob(text).map(str::to_owned),
             Self::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text.trim())) {
                 Some(word) => Ok((*word).to_owned()),

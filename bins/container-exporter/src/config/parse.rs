@@ -1,4 +1,4 @@
-//! The small languages inside values: addresses, sources, container patterns, lengths of time.
+//! The small languages inside values: addresses, sources, rules, globs, lengths of time.
 //!
 //! Every parser answers with a reason in words that fit after "found …: ".
 
@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use collector_core::select::Selection;
 use globset::GlobBuilder;
 
 /// The most containers that can be simulated.
 pub(crate) const SIMULATED_MAX: u32 = 10_000;
+
+/// The longest glob.
+const GLOB_BYTES_MAX: usize = 1024;
 
 /// Where containers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,60 +131,15 @@ pub(crate) fn without_userinfo(url: &str) -> String {
     }
 }
 
-/// The field of a container that a [`Selector`] looks at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Field {
-    /// The name, without the leading slash.
-    Name,
-    /// The image as the engine names it.
-    Image,
-    /// The value of the label of this key.
-    Label(String),
-}
-
-/// A pattern that chooses containers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Selector {
-    /// What it looks at.
-    pub(crate) field: Field,
-    /// A glob that is known to be well formed; `*` where only the label's presence counts.
-    pub(crate) glob: String,
-}
-
-impl fmt::Display for Selector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.field {
-            Field::Name => write!(f, "name={}", self.glob),
-            Field::Image => write!(f, "image={}", self.glob),
-            Field::Label(key) => write!(f, "label={key}={}", self.glob),
-        }
-    }
-}
-
-/// Reads `name=GLOB`, `image=GLOB`, `label=KEY=GLOB` or `label=KEY`.
+/// Checks a rule that chooses containers.
 ///
 /// # Errors
 /// The reason, in words.
-pub(crate) fn selector(text: &str) -> Result<Selector, String> {
-    let form = "write name=web-*, image=*/nginx:* or label=team=core";
-    let (field, pattern) = text.trim().split_once('=').ok_or(form)?;
-    let (field, pattern) = match field.trim() {
-        "name" => (Field::Name, pattern),
-        "image" => (Field::Image, pattern),
-        "label" => match pattern.split_once('=') {
-            Some((key, pattern)) => (Field::Label(key.to_owned()), pattern),
-            None => (Field::Label(pattern.to_owned()), "*"),
-        },
-        other => return Err(format!("there is no field {other:?}; {form}")),
-    };
-    if field == Field::Label(String::new()) {
-        return Err(format!("the label's key is missing; {form}"));
+pub(crate) fn rule(text: &str) -> Result<&str, String> {
+    match Selection::new(&[text], &[] as &[&str]) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(error.problem.to_string()),
     }
-    // A container's own label can be empty; its name and image cannot.
-    if pattern.is_empty() && !matches!(field, Field::Label(_)) {
-        return Err(format!("the pattern is missing; {form}"));
-    }
-    Ok(Selector { field, glob: glob(pattern)?.to_owned() })
 }
 
 /// Checks a glob.
@@ -188,6 +147,10 @@ pub(crate) fn selector(text: &str) -> Result<Selector, String> {
 /// # Errors
 /// The reason, in words.
 pub(crate) fn glob(text: &str) -> Result<&str, String> {
+    // The compiler of globs has limits of its own.
+    if text.len() > GLOB_BYTES_MAX {
+        return Err(format!("it is longer than {GLOB_BYTES_MAX} bytes"));
+    }
     match GlobBuilder::new(text).build() {
         Ok(_) => Ok(text),
         Err(error) => Err(format!("the glob is malformed: {}", error.kind())),
@@ -200,7 +163,7 @@ pub(crate) fn seconds(text: &str) -> Option<f64> {
     let (number, scale) = match text.trim_end_matches(|c: char| c.is_ascii_alphabetic()) {
         number if number.len() == text.len() => (number, 1.0),
         number => match &text[number.len()..] {
-            "ms" => (number, 1e-3),
+            "ms" => return number.trim_end().parse::<f64>().ok().map(|number| number / 1000.0),
             "s" => (number, 1.0),
             "m" => (number, 60.0),
             "h" => (number, 3600.0),

@@ -50,25 +50,16 @@ fn sources() {
 }
 
 #[test]
-fn selectors() {
-    let of = |field, glob: &str| Some(Selector { field, glob: glob.to_owned() });
-    let label = |key: &str| Field::Label(key.to_owned());
-    for (text, expect) in [
-        ("name=web-*", of(Field::Name, "web-*")),
-        ("image=*/nginx:{1,2}*", of(Field::Image, "*/nginx:{1,2}*")),
-        ("label=team=core", of(label("team"), "core")),
-        ("label=team=a=b", of(label("team"), "a=b")),
-        ("label=team=", of(label("team"), "")),
-        ("label=team", of(label("team"), "*")),
-        ("label=", None),
-        ("label==x", None),
-        ("name=", None),
-        ("name=[", None),
-        ("web-*", None),
-        ("id=5", None),
-    ] {
-        assert_eq!(selector(text).ok(), expect, "{text:?}");
+fn rules_and_globs() {
+    for right in ["name=web-*", "image=*/nginx:{1,2}*", "label=team=a=b", "label=team=", "label=team"] {
+        assert_eq!(rule(right), Ok(right));
     }
+    for wrong in ["label=", "name=", "name=[", "web-*", "id=5", ""] {
+        assert!(rule(wrong).is_err(), "{wrong}");
+    }
+    assert_eq!(glob("/system.slice/{a,b}*.service"), Ok("/system.slice/{a,b}*.service"));
+    assert!(glob("{a").is_err_and(|why| why.starts_with("the glob is malformed: ")));
+    assert!(glob(&"a".repeat(1025)).is_err_and(|why| why.contains("1024 bytes")));
 }
 
 #[test]
@@ -135,12 +126,9 @@ proptest! {
         if let Ok(read) = source(&text) {
             prop_assert_eq!(source(&read.to_string()), Ok(read));
         }
-        if let Ok(read) = selector(&text) {
-            prop_assert_eq!(selector(&read.to_string()), Ok(read));
-        }
         if let Ok(read) = socket(&text) {
             prop_assert_eq!(socket(&read), Ok(read.clone()));
         }
-        let _ = (url(&text), seconds(&text), pairs(&text), glob(&text), without_userinfo(&text));
+        let _ = (url(&text), rule(&text), seconds(&text), pairs(&text), glob(&text), without_userinfo(&text));
     }
 }

@@ -14,7 +14,6 @@ pub(crate) struct Parsed {
     pub(crate) containers: Containers,
     pub(crate) metrics: Metrics,
     pub(crate) labels: Labels,
-    #[serde(default)]
     pub(crate) limits: Limits,
     pub(crate) server: Server,
     #[expect(dead_code, reason = "the OTLP sink comes later; its keys are checked and reported already")]
@@ -95,11 +94,10 @@ pub(crate) struct Labels {
     pub(crate) max_value_bytes: usize,
 }
 
-/// The one section whose keys may all be unset.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
-    pub(crate) workers: Option<usize>,
+    pub(crate) workers: usize,
     pub(crate) fds: Option<usize>,
 }
 
@@ -112,6 +110,8 @@ pub(crate) struct Server {
     pub(crate) header_timeout: f64,
     pub(crate) header_bytes_max: usize,
     pub(crate) write_timeout: f64,
+    pub(crate) response_timeout: f64,
+    pub(crate) keep_alive_timeout: f64,
     pub(crate) drain_timeout: f64,
     pub(crate) compression: Compression,
 }

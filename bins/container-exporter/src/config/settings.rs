@@ -6,11 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use super::parse::{Selector, Source};
+use collector_core::select::Selection;
+use collector_core::{Group, Groups};
+
+pub(crate) use super::parse::Source;
 pub(crate) use super::parsed::{Compression, LogFormat, LogLevel, Profile};
 use super::parsed::{Docker, Metrics as ParsedMetrics, Parsed, Podman};
 use super::problem::{Origin, Problem};
-use super::table::{GROUPS, Key, Status};
+use super::table::{Key, Status};
 use super::{Effective, parse};
 
 /// Everything that a run needs to know.
@@ -76,10 +79,8 @@ pub(crate) struct Cgroup {
 /// Which containers are watched, and how many.
 #[derive(Debug, Clone)]
 pub(crate) struct Containers {
-    /// One of these must match; empty means all.
-    pub(crate) include: Vec<Selector>,
-    /// None of these may match.
-    pub(crate) exclude: Vec<Selector>,
+    /// The rules of `containers.include` and `containers.exclude`.
+    pub(crate) selection: Selection,
     /// The most containers at all.
     pub(crate) max: usize,
     /// The most stopped ones among them.
@@ -89,8 +90,8 @@ pub(crate) struct Containers {
 /// What is measured, and the names it has by default.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
-    /// The groups that are on, each a name of [`GROUPS`], in its order.
-    pub(crate) groups: Vec<&'static str>,
+    /// The groups that are on.
+    pub(crate) groups: Groups,
     /// The profile of requests that name none.
     pub(crate) profile: Profile,
     /// How old a shared collection may be.
@@ -112,12 +113,12 @@ pub(crate) struct Labels {
     pub(crate) max_value_bytes: usize,
 }
 
-/// What the sampling may use; `None` leaves the choice to the sampler.
+/// What the sampling may use.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    /// Threads.
-    pub(crate) workers: Option<usize>,
-    /// Files kept open.
+    /// Threads; at least one.
+    pub(crate) workers: usize,
+    /// Files kept open; `None` for what the process may.
     pub(crate) fds: Option<usize>,
 }
 
@@ -138,6 +139,10 @@ pub(crate) struct Server {
     pub(crate) header_bytes_max: usize,
     /// The longest a peer may read nothing.
     pub(crate) write_timeout: Duration,
+    /// The longest a peer may take over a whole answer.
+    pub(crate) response_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub(crate) keep_alive_timeout: Duration,
     /// How long open requests go on after SIGTERM.
     pub(crate) drain_timeout: Duration,
     /// When pages are compressed.
@@ -186,8 +191,8 @@ impl Settings {
         let source = keep(parse::source(&parsed.general.source), "general.source", &origins, problems);
         let docker = docker(&parsed.docker, &origins, problems);
         let podman = podman(&parsed.podman);
-        let include = selectors(&parsed.containers.include, "containers.include", &origins, problems);
-        let exclude = selectors(&parsed.containers.exclude, "containers.exclude", &origins, problems);
+        let selection = Selection::new(&parsed.containers.include, &parsed.containers.exclude)
+            .map_err(|error| problems.push(Problem::general(error.to_string())));
         let server = server(&parsed, &origins, problems);
         if source == Some(Source::Docker) && !docker.enabled {
             let what = "`general.source` is docker, but `docker.enabled` is false; leave one of them out";
@@ -207,8 +212,7 @@ impl Settings {
                 include: parsed.cgroup.include,
             },
             containers: Containers {
-                include,
-                exclude,
+                selection: selection.ok()?,
                 max: parsed.containers.max,
                 stopped_max: parsed.containers.stopped_max,
             },
@@ -230,8 +234,8 @@ impl Settings {
 
     fn add_warnings(&mut self, origins: &Origins<'_>) {
         let mut warn = |path, what: &str| self.warnings.push(Problem::at(origins.of(path), what));
-        if self.metrics.groups.is_empty() {
-            warn("metrics.groups", "every group is off: only the exporter's own metrics are served");
+        if self.metrics.groups == Groups::NONE {
+            warn("metrics.groups", "every group is off: pages have no series");
         }
         let engines = [("docker", &self.docker), ("podman", &self.podman)];
         for (name, _) in
@@ -264,15 +268,6 @@ fn keep<T>(
     read.map_err(|why| problems.push(Problem::at(origins.of(path), format!("`{path}`: {why}")))).ok()
 }
 
-fn selectors(
-    texts: &[String],
-    path: &str,
-    origins: &Origins<'_>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Selector> {
-    texts.iter().filter_map(|text| keep(parse::selector(text), path, origins, problems)).collect()
-}
-
 fn docker(parsed: &Docker, origins: &Origins<'_>, problems: &mut Vec<Problem>) -> Engine {
     let sockets = match (&parsed.socket_path, parsed.hosts.as_slice()) {
         (Some(path), []) => Sockets::Only(vec![path.into()]),
@@ -297,16 +292,17 @@ fn podman(parsed: &Podman) -> Engine {
 
 /// The switches of container-monitoring take away from the groups; they never add.
 fn metrics(parsed: &ParsedMetrics) -> Metrics {
-    let on = |group: &str| match group {
-        "cpu" => parsed.enable_cpu,
-        "memory" => parsed.enable_memory,
-        "network" => parsed.enable_network,
-        "io" | "filesystem" => parsed.enable_disk,
-        _ => true,
-    };
-    let groups = GROUPS.iter().copied();
+    let switches = [
+        (parsed.enable_cpu, &[Group::Cpu][..]),
+        (parsed.enable_memory, &[Group::Memory]),
+        (parsed.enable_network, &[Group::Network]),
+        (parsed.enable_disk, &[Group::Io, Group::Filesystem]),
+    ];
+    let off: Groups =
+        switches.iter().filter(|(on, _)| !on).flat_map(|(_, groups)| *groups).copied().collect();
+    let named = parsed.groups.iter().filter_map(|name| Group::parse(name));
     Metrics {
-        groups: groups.filter(|group| on(group) && parsed.groups.iter().any(|name| name == group)).collect(),
+        groups: named.filter(|group| !off.has(*group)).collect(),
         profile: parsed.profile,
         max_age: Duration::from_millis(parsed.max_age_ms),
         timeout: Duration::from_secs_f64(parsed.timeout),
@@ -331,6 +327,8 @@ fn server(parsed: &Parsed, origins: &Origins<'_>, problems: &mut Vec<Problem>) -
         header_timeout: Duration::from_secs_f64(server.header_timeout),
         header_bytes_max: server.header_bytes_max,
         write_timeout: Duration::from_secs_f64(server.write_timeout),
+        response_timeout: Duration::from_secs_f64(server.response_timeout),
+        keep_alive_timeout: Duration::from_secs_f64(server.keep_alive_timeout),
         drain_timeout: Duration::from_secs_f64(server.drain_timeout),
         compression: server.compression,
     })

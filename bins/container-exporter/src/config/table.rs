@@ -4,6 +4,8 @@
 //! flags and `config show` are derived from [`KEYS`]; a new key is a row here and a field in
 //! [`parsed`](super::parsed), which the tests hold together.
 
+use collector_core::Group;
+
 use super::kind::Kind;
 
 /// What every variable of ours begins with. Two underscores, because Kubernetes sets `CONTAINER_EXPORTER_PORT` and the
@@ -11,8 +13,15 @@ use super::kind::Kind;
 pub(crate) const ENV_PREFIX: &str = "CONTAINER_EXPORTER__";
 
 /// The groups of metrics that can be chosen.
-pub(crate) const GROUPS: &[&str] =
-    &["cpu", "memory", "io", "network", "pids", "pressure", "filesystem", "state", "host"];
+pub(crate) const GROUPS: &[&str] = &{
+    let mut names = [""; Group::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Group::ALL[at].as_str();
+        at += 1;
+    }
+    names
+};
 
 /// One row.
 #[derive(Debug)]
@@ -194,11 +203,11 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("cgroup.include", Kind::List(&Kind::Glob), Preset::Is("[]"),
         "Globs of cgroup paths, such as `/system.slice/*.service`, that the scan takes for containers besides those it knows by their form."),
 
-    Key::new("containers.include", Kind::List(&Kind::Selector), Preset::Is("[]"),
-        "Patterns such as `name=web-*`, `image=*/nginx:*`, `label=team=core` or `label=team`: only containers that match one of them are watched. An empty list means all.").reload(),
-    Key::new("containers.exclude", Kind::List(&Kind::Selector), Preset::Is("[]"),
-        "Patterns of the same form: containers that match one of them are not watched, whatever `containers.include` says.").reload(),
-    Key::new("containers.max", Kind::Integer { min: 1, max: 100_000 }, Preset::Is("10000"),
+    Key::new("containers.include", Kind::List(&Kind::Rule), Preset::Is("[]"),
+        "Rules such as `name=web-*`, `image=*/nginx:*`, `label=team=core` or `label=team`: only containers that match one of them are watched. An empty list means all.").reload(),
+    Key::new("containers.exclude", Kind::List(&Kind::Rule), Preset::Is("[]"),
+        "Rules of the same form: containers that match one of them are not watched, whatever `containers.include` says.").reload(),
+    Key::new("containers.max", Kind::Integer { min: 1, max: 100_000 }, Preset::Is("20000"),
         "The most containers that are watched; those beyond are left out, counted and logged once."),
     Key::new("containers.stopped_max", Kind::Integer { min: 0, max: 100_000 }, Preset::Is("500"),
         "The most stopped containers whose state is kept; those that stopped last stay."),
@@ -212,7 +221,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("metrics.enable_disk", Kind::Bool, YES,
         "`false` switches the groups io and filesystem off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.groups", Kind::List(&Kind::Choice(GROUPS)),
-        Preset::Is(r#"["cpu", "memory", "io", "network", "pids", "pressure", "filesystem", "state", "host"]"#),
+        Preset::Is(r#"["state", "cpu", "memory", "io", "network", "pids", "pressure", "filesystem", "host", "exporter"]"#),
         "The groups of metrics a page has when the request names none with `?collect[]=`.").reload(),
     Key::new("metrics.profile", Kind::Choice(&["native", "cadvisor"]), Preset::Is("\"native\""),
         "The names and labels of a page when the request names none with `?profile=`: this project's, or those of cAdvisor.").flag("--profile").reload(),
@@ -230,23 +239,27 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("labels.max_value_bytes", Kind::Integer { min: 16, max: 65_536 }, Preset::Is("256"),
         "The longest value of a label; a longer one is cut and counted.").reload(),
 
-    Key::new("limits.workers", Kind::Integer { min: 1, max: 64 }, Preset::Unset { example: "2" },
-        "The threads that read the kernel's files. Unset: as many as the machine has processors, at most 4."),
+    Key::new("limits.workers", Kind::Integer { min: 1, max: 64 }, Preset::Is("2"),
+        "The threads that read the kernel's files. While some hang in a read, others take their place, up to four times as many."),
     Key::new("limits.fds", Kind::Integer { min: 64, max: 4_194_304 }, Preset::Unset { example: "65536" },
-        "The most files that are kept open, so that a reading costs one call each; past it files are opened anew each time. Unset: three quarters of what the system allows the process."),
+        "The most files that are kept open, so that a reading costs one call each; past it files are opened anew each time. Unset: what the system allows the process but for 512, at most 32768."),
 
     Key::new("server.listen", Kind::Listen, Preset::Is("\"0.0.0.0:8080\""),
         "The address of the HTTP server: `IP:PORT`, or `:PORT` or the port alone for all IPv4 addresses; `[::]:8080` is all addresses of both families.").flag("--listen"),
-    Key::new("server.max_connections", Kind::Integer { min: 1, max: 65_536 }, Preset::Is("256"),
-        "The most connections at one time; more wait to be accepted."),
-    Key::new("server.max_scrapes", Kind::Integer { min: 1, max: 1024 }, Preset::Is("16"),
+    Key::new("server.max_connections", Kind::Integer { min: 1, max: 65_536 }, Preset::Is("128"),
+        "The most connections at one time; the next ones are answered 503 and closed."),
+    Key::new("server.max_scrapes", Kind::Integer { min: 1, max: 1024 }, Preset::Is("8"),
         "The most pages of metrics that are written at one time; past it the answer is 503 with Retry-After."),
     Key::new("server.header_timeout", Kind::Seconds { min: 0.1, max: 300.0 }, Preset::Is("10"),
         "The longest the head of a request may take to arrive."),
-    Key::new("server.header_bytes_max", Kind::Integer { min: 8192, max: 1_048_576 }, Preset::Is("32768"),
+    Key::new("server.header_bytes_max", Kind::Integer { min: 8192, max: 1_048_576 }, Preset::Is("16384"),
         "The longest head of a request, in bytes."),
-    Key::new("server.write_timeout", Kind::Seconds { min: 0.1, max: 600.0 }, Preset::Is("30"),
+    Key::new("server.write_timeout", Kind::Seconds { min: 0.1, max: 600.0 }, Preset::Is("10"),
         "The longest a peer may go without reading any of its answer."),
+    Key::new("server.response_timeout", Kind::Seconds { min: 0.1, max: HOUR }, Preset::Is("60"),
+        "The longest a peer may take to read a whole answer, however steadily it reads."),
+    Key::new("server.keep_alive_timeout", Kind::Seconds { min: 0.0, max: HOUR }, Preset::Is("150"),
+        "How long a connection may wait for its next request; longer than the usual scrape intervals, so that a scraper keeps its connection."),
     Key::new("server.drain_timeout", Kind::Seconds { min: 0.0, max: 300.0 }, Preset::Is("5"),
         "How long open requests may go on after SIGTERM."),
     Key::new("server.compression", Kind::Choice(&["auto", "always", "never"]), Preset::Is("\"auto\""),

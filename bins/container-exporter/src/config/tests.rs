@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::kind::Kind;
-use super::parse::{Field, Selector, Source};
+use super::parse::Source;
 use super::parsed::{Compression, LogFormat, LogLevel, Profile};
 use super::settings::Sockets;
 use super::table::{KEYS, SECTIONS, Status};
 use super::*;
+use collector_core::{Group, Groups};
 
 mod layers;
 mod values;
@@ -141,7 +142,7 @@ fn the_default_file_gives_the_defaults() {
     assert_eq!(settings.interval, Duration::from_secs(15));
     assert_eq!(settings.source, Source::Auto);
     assert_eq!(settings.server.listen, SocketAddr::from(([0, 0, 0, 0], 8080)));
-    assert_eq!(settings.metrics.groups, table::GROUPS);
+    assert_eq!(settings.metrics.groups, Groups::all());
     assert_eq!(settings.docker.sockets, Sockets::Auto);
     assert_eq!((settings.labels.max_per_container, settings.labels.max_value_bytes), (32, 256));
     assert!(settings.warnings.is_empty() && settings.not_yet_active.is_empty());
@@ -154,7 +155,7 @@ fn container_monitorings_file_loads_unchanged() {
     assert_eq!(settings.server.listen, SocketAddr::from(([0, 0, 0, 0], 8080)));
     assert!(settings.server.listen_origin.to_string().ends_with(":9"), "by prometheus_port");
     assert_eq!(settings.docker.sockets, Sockets::Only(vec!["/var/run/docker.sock".into()]));
-    assert_eq!(settings.metrics.groups, table::GROUPS);
+    assert_eq!(settings.metrics.groups, Groups::all());
     assert_eq!(settings.logging.level, LogLevel::Info);
     assert!(settings.warnings.is_empty());
     let waiting: Vec<_> = settings.not_yet_active.iter().map(|key| key.key).collect();
@@ -174,13 +175,13 @@ fn each_key_of_container_monitoring_has_its_effect() {
     assert_eq!(sockets, Sockets::Only(vec![PathBuf::from("/tmp/d.sock")]));
     assert_eq!(with("\"info\"", "\"debug\"").logging.level, LogLevel::Debug);
     for (switch, groups) in [
-        ("enable_cpu", &["cpu"][..]),
-        ("enable_memory", &["memory"]),
-        ("enable_network", &["network"]),
-        ("enable_disk", &["io", "filesystem"]),
+        ("enable_cpu", &[Group::Cpu][..]),
+        ("enable_memory", &[Group::Memory]),
+        ("enable_network", &[Group::Network]),
+        ("enable_disk", &[Group::Io, Group::Filesystem]),
     ] {
         let left = with(&format!("{switch} = true"), &format!("{switch} = false")).metrics.groups;
-        let expect: Vec<_> = table::GROUPS.iter().filter(|group| !groups.contains(group)).copied().collect();
+        let expect = groups.iter().fold(Groups::all(), |all, group| all.without(*group));
         assert_eq!(left, expect, "{switch}");
     }
 }
@@ -190,16 +191,15 @@ fn the_switches_take_from_the_groups_and_never_add() {
     let settings = Case::new()
         .file("[metrics]\ngroups = [\"io\", \"CPU\", \"cpu\"]\nenable_disk = false\nenable_memory = true\n")
         .settings();
-    assert_eq!(settings.metrics.groups, ["cpu"]);
+    assert_eq!(settings.metrics.groups, Groups::NONE.with(Group::Cpu));
     let settings = Case::new().env("CONTAINER_EXPORTER__METRICS__GROUPS", "").settings();
-    assert!(settings.metrics.groups.is_empty());
+    assert_eq!(settings.metrics.groups, Groups::NONE);
     assert!(settings.warnings[0].to_string().contains("every group is off"), "{:?}", settings.warnings);
 }
 
 #[test]
 fn every_key_reaches_the_settings() {
     let settings = Case::new().file(&fixture("all.toml")).settings();
-    let selector = |field, glob: &str| Selector { field, glob: glob.to_owned() };
     assert_eq!(settings.interval, Duration::from_millis(1500));
     assert_eq!(settings.source, Source::Sim(25));
     assert!(!settings.docker.enabled && !settings.podman.enabled);
@@ -208,22 +208,26 @@ fn every_key_reaches_the_settings() {
     assert_eq!(settings.warnings.len(), 2, "sockets of engines that are off: {:?}", settings.warnings);
     assert_eq!((settings.cgroup.root, settings.cgroup.proc_root), ("/host/cg".into(), "/host/proc".into()));
     assert_eq!(settings.cgroup.include, ["/system.slice/*.service"]);
-    assert_eq!(settings.containers.include, [selector(Field::Name, "web-*")]);
-    assert_eq!(settings.containers.exclude, [selector(Field::Label("team".to_owned()), "*")]);
+    let selection = settings.containers.selection;
+    assert!(selection.admits("web-1", "x", []));
+    assert!(!selection.admits("db", "x", []), "not included");
+    assert!(!selection.admits("web-1", "x", [("team", "core")]), "excluded");
     assert_eq!((settings.containers.max, settings.containers.stopped_max), (50, 0));
-    assert_eq!(settings.metrics.groups, ["state"]);
+    assert_eq!(settings.metrics.groups, Groups::NONE.with(Group::State));
     assert_eq!(settings.metrics.profile, Profile::Cadvisor);
     assert_eq!(settings.metrics.max_age, Duration::from_millis(250));
     assert_eq!(settings.metrics.timeout, Duration::from_millis(2500));
     assert_eq!(settings.metrics.filesystem_interval, Duration::from_secs(3600));
     assert_eq!(settings.labels.on_series, ["com.docker.compose.service"]);
     assert_eq!((settings.labels.max_per_container, settings.labels.max_value_bytes), (8, 64));
-    assert_eq!((settings.limits.workers, settings.limits.fds), (Some(3), Some(4096)));
+    assert_eq!((settings.limits.workers, settings.limits.fds), (3, Some(4096)));
     assert_eq!(settings.server.listen, SocketAddr::from(([127, 0, 0, 1], 9100)));
     assert_eq!((settings.server.max_connections, settings.server.max_scrapes), (20, 2));
     assert_eq!(settings.server.header_timeout, Duration::from_secs(1));
     assert_eq!(settings.server.header_bytes_max, 8192);
     assert_eq!(settings.server.write_timeout, Duration::from_secs(2));
+    assert_eq!(settings.server.response_timeout, Duration::from_secs(3));
+    assert_eq!(settings.server.keep_alive_timeout, Duration::from_secs(4));
     assert_eq!(settings.server.drain_timeout, Duration::ZERO);
     assert_eq!(settings.server.compression, Compression::Never);
     assert_eq!(settings.logging.level, LogLevel::Trace);

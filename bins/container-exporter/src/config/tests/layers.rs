@@ -58,7 +58,7 @@ fn variables_are_read_by_the_type_of_their_key() {
     for (path, expect) in [
         ("telemetry.service_name", "\"007\""),
         ("labels.on_series", "[\"true\", \"5\"]"),
-        ("containers.include", "[\"name={a,b}-*\", \"label=team=*\"]"),
+        ("containers.include", "[\"name={a,b}-*\", \"label=team\"]"),
         ("metrics.enable_cpu", "false"),
         ("general.interval", "120"),
         ("containers.max", "12"),

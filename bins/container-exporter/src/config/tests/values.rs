@@ -1,5 +1,7 @@
 //! What is refused, and how it is told.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -16,15 +18,15 @@ fn everything_that_is_wrong_is_told_at_once_with_line_and_advice() {
     CONFIG:5: unknown key `general.sorce`; did you mean `general.source`?
     CONFIG:7: unknown section `metrcs`; did you mean `metrics`?
     CONFIG:11: unknown key `metrics.enable_cpus`; did you mean `metrics.enable_cpu`?
-    CONFIG:12: `metrics.groups` expects a list, each item one of cpu, memory, io, network, pids, pressure, filesystem, state, host, found "gpu"; write for example `groups = ["cpu", "memory", "io", "network", "pids", "pressure", "filesystem", "state", "host"]`
+    CONFIG:12: `metrics.groups` expects a list, each item one of state, cpu, memory, io, network, pids, pressure, filesystem, host, exporter, found "gpu"; write for example `groups = ["state", "cpu", "memory", "io", "network", "pids", "pressure", "filesystem", "host", "exporter"]`
     CONFIG:13: `metrics.timeout` expects seconds from 0.1 to 60, or text like "500ms" or "2m", found the number nan; write for example `timeout = 10`
     CONFIG:16: `server.listen` expects an address with a port, found "0.0.0.0": the port is missing; write for example `listen = "0.0.0.0:8080"`
-    CONFIG:17: `server.max_connections` expects a whole number from 1 to 65536, found the number 99999999999999999999; write for example `max_connections = 256`
+    CONFIG:17: `server.max_connections` expects a whole number from 1 to 65536, found the number 99999999999999999999; write for example `max_connections = 128`
     CONFIG:20: `otlp.headers` expects a table of texts, found a value that is not shown here: each value is text; write for example `headers = {}`
     CONFIG:21: `otlp.endpoint` expects an http:// or https:// URL, found a value that is not shown here: it must begin with http:// or https://; write for example `endpoint = "http://otel-collector:4318"`
     CONFIG:24: unknown key `docker.colour`; the keys of `docker` are enabled, socket_path, hosts
     CONTAINER_EXPORTER__SERVER__LISTN: unknown key `server.listn`; did you mean `CONTAINER_EXPORTER__SERVER__LISTEN`?
-    CONTAINER_EXPORTER__SERVER__MAX_SCRAPES: `server.max_scrapes` expects a whole number from 1 to 1024, found "many"; write for example `CONTAINER_EXPORTER__SERVER__MAX_SCRAPES=16`
+    CONTAINER_EXPORTER__SERVER__MAX_SCRAPES: `server.max_scrapes` expects a whole number from 1 to 1024, found "many"; write for example `CONTAINER_EXPORTER__SERVER__MAX_SCRAPES=8`
     --source: `general.source` expects auto, docker, cgroup or sim:N with N from 1 to 10000, found "sim:20000": the number behind sim: goes from 1 to 10000; write for example `--source auto`
     --log-level: `logging.level` expects one of off, error, warn, info, debug, trace, found "loud"; write for example `--log-level info`
     "#);
@@ -61,8 +63,9 @@ fn wrong_types_are_told_for_every_key() {
         let mut refused = 0;
         for sample in samples {
             let case = Case::new().file(&format!("[{}]\n{} = {sample}\n", key.section(), key.name()));
-            let Err(_) = case.load() else { continue };
-            let errors = case.errors();
+            let Err(error) = case.load() else { continue };
+            let path = case.inputs.file.as_ref().expect("just given").display().to_string();
+            let errors = error.to_string().replace(&path, "CONFIG");
             refused += 1;
             assert!(errors.starts_with("CONFIG:2: `"), "{errors}");
             assert!(errors.contains(&format!("`{}` expects ", key.path)), "{errors}");
@@ -176,4 +179,21 @@ fn what_does_not_go_together_is_told() {
     insta::assert_snapshot!(errors, @"CONFIG:3: `docker.hosts` is set, and `docker.socket_path` too (by CONFIG:2); leave one of them out");
     let errors = Case::new().file("[docker]\nenabled = false\n").flag("--source", "docker").errors();
     insta::assert_snapshot!(errors, @"CONFIG:2: `general.source` is docker, but `docker.enabled` is false; leave one of them out");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever a file holds, it is loaded or refused with a line; never a panic.
+    #[test]
+    fn any_file_is_loaded_or_refused_with_a_line(
+        text in "((\\[(general|server|otlp|x)\\]|interval|listen|headers|=|\"|\\{|\\}|\\[|,|[0-9.-]{1,6}|:1|é|\\\\u0000|#)[ \n]?){0,24}"
+    ) {
+        if let Err(error) = Case::new().file(&text).load() {
+            for problem in &error.problems {
+                let placed = matches!(problem.origin, Some(Origin::File { line, .. }) if line >= 1);
+                prop_assert!(placed, "{}", problem);
+            }
+        }
+    }
 }
