@@ -42,6 +42,8 @@ pub struct Handle {
     budget: Arc<FdBudget>,
     /// How many descriptors were taken from the budget.
     kept: usize,
+    /// Removed, as a read found: a cgroup of the same name made since is another one.
+    gone: bool,
     files: Vec<File>,
     /// By controller; on v2 all use the last.
     opened: [Option<Opened>; Controller::ALL.len()],
@@ -111,6 +113,7 @@ impl Handle {
             network_absence: None,
             budget: budget.clone(),
             kept: 0,
+            gone: false,
             files: Vec::new(),
             opened: Default::default(),
         };
@@ -163,7 +166,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`Gone`] if the cgroup, or on v1 the first of its directories, was removed. What could still be read is filled, the
-    /// rest is [`Absence::NotRunning`].
+    /// rest is [`Absence::NotRunning`]. It is final: open another handle for a new cgroup of the same name. (One that is
+    /// removed and made again between two passes is noticed by kept descriptors only.)
     pub fn read(&mut self, plan: &Plan, slots: &mut [Slot], tables: &mut [Table]) -> Result<(), Gone> {
         SCRATCH.with_borrow_mut(|scratch| self.read_with(plan, slots, tables, scratch))
     }
@@ -178,8 +182,8 @@ impl Handle {
         plan.begin(slots, tables);
         let units = self.host.units();
         // The kernel says by itself that a kept file is gone; a copy of its files does not.
-        let was_gone = !self.host.inner.is_kernel && !self.is_alive();
-        let mut gone = was_gone;
+        let was_gone = self.gone || (!self.host.inner.is_kernel && !self.is_alive());
+        self.gone = was_gone;
         for (index, fill) in plan.files.iter().enumerate() {
             if was_gone {
                 fill.absent(Absence::NotRunning, slots, tables);
@@ -196,11 +200,11 @@ impl Handle {
                 Err(Miss::Gone) => {
                     // Go on: on v1 other directories may outlive this one by a moment, and a last reading counts.
                     fill.absent(Absence::NotRunning, slots, tables);
-                    gone = true;
+                    self.gone = true;
                 }
             }
         }
-        if gone { Err(Gone) } else { Ok(()) }
+        if self.gone { Err(Gone) } else { Ok(()) }
     }
 
     /// The file's index here. Plans name the same files in the same order mostly, so the plan's index is a good guess.
