@@ -80,12 +80,10 @@ impl Source {
                 let bytes = std::mem::take(bytes);
                 Ok((!bytes.is_empty()).then_some(bytes))
             }
-            // An empty piece would end a chunked response early; it is nothing to send.
-            Self::Chunks(chunks) => catch_unwind(AssertUnwindSafe(|| chunks.find(|piece| !piece.is_empty())))
-                .map_err(|_| {
-                    stats.panicked();
-                    io::Error::other("the body panicked while it was made")
-                }),
+            Self::Chunks(chunks) => catch_unwind(AssertUnwindSafe(|| chunks.next())).map_err(|_| {
+                stats.panicked();
+                io::Error::other("the body panicked while it was made")
+            }),
         }
     }
 }

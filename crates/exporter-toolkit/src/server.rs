@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -289,9 +289,7 @@ async fn connection(
 async fn turn_away(stats: Arc<Stats>, mut stream: TcpStream, _place: OwnedSemaphorePermit) {
     let talk = async {
         // An answer before the question would confuse some clients.
-        stream.readable().await?;
-        let mut scratch = [0; 4096];
-        let _ = stream.try_read(&mut scratch)?;
+        let _ = stream.read(&mut [0; 4096]).await?;
         stream.write_all(TOO_MANY_CONNECTIONS).await?;
         stats.responded(None, 503);
         stats.wrote(TOO_MANY_CONNECTIONS.len());

@@ -152,6 +152,35 @@ async fn slow_heads_are_cut_off() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_has_no_more_time_for_its_later_heads() {
+    let server = Running::start(exporter(|limits| limits.header_time = SHORT));
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("asking");
+    assert!(stream.read(&mut [0; 512]).await.is_ok_and(|read| read > 0));
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: te").await.expect("half of another");
+    assert_eq!(Reply::read(&mut stream).await.status(), Some(408));
+}
+
+/// A reset would overtake the answer, and the client would not learn what was wrong.
+#[tokio::test]
+async fn refused_peers_are_listened_to_until_they_have_read_why() {
+    let server = Running::start(exporter(|_| {}));
+    let filler = "x".repeat(300_000);
+    for (request, status) in [
+        (format!("GET / HTTP/1.1\r\nhost: t\r\nx: {filler}\r\n\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{filler}", filler.len()), 413),
+        (format!("nonsense\r\n{filler}"), 400),
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("everything is taken");
+        stream.shutdown().await.expect("and the end of it");
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).await.expect("an end without a reset");
+        assert_eq!(Reply(reply).status(), Some(status));
+    }
+}
+
+#[tokio::test]
 async fn idle_connections_are_closed() {
     let server = Running::start(exporter(|limits| limits.keep_alive = SHORT));
     let reply = server.talk("GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
@@ -301,9 +330,12 @@ async fn connections_past_the_limit_are_told_so() {
         stream.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("asking");
         assert!(stream.read(&mut [0; 512]).await.is_ok_and(|read| read > 0));
     }
-    let third = server.talk(get("/")).await;
+    let mut third = server.connect().await;
+    server.until("refused", |stats| stats.refused(Refusal::Connections) == 1).await;
+    // The answer waits for the question.
+    third.write_all(get("/").as_bytes()).await.expect("asking");
+    let third = Reply::read(&mut third).await;
     assert_eq!((third.status(), third.header("retry-after").as_deref()), (Some(503), Some("1")));
-    assert_eq!(server.stats.snapshot().refused(Refusal::Connections), 1);
     // Many that say nothing hold nothing either.
     let mut silent = Vec::new();
     for _ in 0..100 {
