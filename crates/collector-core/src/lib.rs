@@ -21,12 +21,19 @@
 //! - `collector` (default): the `Collector` and the traits of its sources, on tokio.
 //! - `kernel`: the sampler that reads cgroups and /proc. Linux only.
 
+#[cfg(all(feature = "kernel", not(target_os = "linux")))]
+compile_error!(
+    "collector-core's feature `kernel` reads Linux cgroups: build it for Linux, or without the feature"
+);
+
 pub mod catalogue;
 #[cfg(feature = "collector")]
 mod collector;
 pub mod cpu;
 pub mod effective;
 mod group;
+#[cfg(all(feature = "kernel", target_os = "linux"))]
+mod kernel;
 pub mod labels;
 mod model;
 mod sample;
@@ -37,6 +44,8 @@ mod source;
 #[cfg(feature = "collector")]
 pub use collector::{Collector, Options, OwnMetrics, Request, SourceReport};
 pub use group::{Group, Groups};
+#[cfg(all(feature = "kernel", target_os = "linux"))]
+pub use kernel::{KernelError, KernelOptions, KernelSampler};
 pub use model::{Container, ContainerId, Engine, Health, Limits, Network, State};
 pub use sample::{Absence, Entry, Reading, Sample, Table, Value};
 pub use snapshot::{ContainerSample, Snapshot};

@@ -37,11 +37,11 @@ rows! { super::io::END;
         MetricDef::counter("container.network.receive.packets_dropped", Unit::Count("{packet}"), G,
             "Packets dropped on receipt.")
             .by(INTERFACE).aliased(cadvisor!("container_network_receive_packets_dropped_total")),
-        column("rx_dropped"));
+        column("rx_drop"));
     NETWORK_RECEIVE_ERRORS = Row::container(Group::Network,
         MetricDef::counter("container.network.receive.errors", Unit::Count("{error}"), G, "Receive errors.")
             .by(INTERFACE).aliased(cadvisor!("container_network_receive_errors_total")),
-        column("rx_errors"));
+        column("rx_errs"));
     NETWORK_TRANSMIT_BYTES = Row::container(Group::Network,
         MetricDef::counter("container.network.transmit", Unit::Bytes, G, "Bytes sent.")
             .by(INTERFACE).aliased(cadvisor!("container_network_transmit_bytes_total")),
@@ -54,9 +54,9 @@ rows! { super::io::END;
         MetricDef::counter("container.network.transmit.packets_dropped", Unit::Count("{packet}"), G,
             "Packets dropped on sending.")
             .by(INTERFACE).aliased(cadvisor!("container_network_transmit_packets_dropped_total")),
-        column("tx_dropped"));
+        column("tx_drop"));
     NETWORK_TRANSMIT_ERRORS = Row::container(Group::Network,
         MetricDef::counter("container.network.transmit.errors", Unit::Count("{error}"), G, "Send errors.")
             .by(INTERFACE).aliased(cadvisor!("container_network_transmit_errors_total")),
-        column("tx_errors"));
+        column("tx_errs"));
 }

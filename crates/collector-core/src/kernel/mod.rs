@@ -1,0 +1,264 @@
+//! The sampler that reads cgroups and `/proc`: what containers use, as the kernel counts it.
+//!
+//! [`KernelSampler`] compiles the catalogue's kernel sources into one read plan for each set of groups. A probe is one
+//! container's open files; everything that needs more than its own files (limits of ancestors, the writable layer, who owns
+//! a network namespace) is kept here and shared by all probes.
+
+mod layer;
+mod limits;
+mod machine;
+mod network;
+mod plan;
+mod probe;
+mod root;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use cgroup_reader::{
+    CgroupPath, Directories, ExitSignal, ExitWatch, FdBudget, Found, Handle, Host, HostError, Namespace,
+    Process, Roots, TreeEvent, TreeWatch, WatchError, find_by_id,
+};
+
+use crate::{
+    Absence, Container, ContainerId, Groups, Network, OnSignal, OnTree, Probe, Sample, Sampler, Signal,
+    source::TreeChange,
+};
+use plan::Plans;
+
+/// What a [`KernelSampler`] is told at its start.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct KernelOptions {
+    /// Where cgroups and `/proc` are.
+    pub roots: Roots,
+    /// File descriptors it may keep; `None` takes the process's limit.
+    pub fds_max: Option<usize>,
+    /// Writable layers are walked at most this often.
+    pub layer_interval: Duration,
+}
+
+impl Default for KernelOptions {
+    fn default() -> Self {
+        Self { roots: Roots::default(), fds_max: None, layer_interval: Duration::from_secs(600) }
+    }
+}
+
+/// Why the kernel's numbers cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelError {
+    /// No cgroup file system.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A thread or descriptor could not be had.
+    #[error("failed to start watching cgroups: {0}: raise the limits of threads and open files")]
+    Watch(#[from] io::Error),
+}
+
+/// Reads cgroup v1, hybrid and v2 hosts.
+#[derive(Debug)]
+pub struct KernelSampler {
+    shared: Arc<Shared>,
+    tree: Mutex<Option<Arc<TreeWatch>>>,
+}
+
+/// What probes share.
+struct Shared {
+    host: Host,
+    budget: Arc<FdBudget>,
+    plans: Plans,
+    exit: ExitWatch,
+    signals: Arc<Signals>,
+    next_token: AtomicU64,
+    namespaces: network::Namespaces,
+    limits: limits::Ancestors,
+    layers: layer::Layers,
+    devices: probe::Devices,
+    machine: machine::Machine,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// Whom to tell of which watch.
+#[derive(Default)]
+struct Signals(Mutex<HashMap<u64, OnSignal>>);
+
+impl Signals {
+    fn set(&self, token: u64, on_signal: OnSignal) {
+        lock(&self.0).insert(token, on_signal);
+    }
+
+    fn forget(&self, token: u64) {
+        lock(&self.0).remove(&token);
+    }
+
+    fn tell(&self, token: u64, signal: ExitSignal) {
+        // Called without the lock: who is told may drop its probe.
+        let on_signal = lock(&self.0).get(&token).cloned();
+        if let Some(on_signal) = on_signal {
+            match signal {
+                ExitSignal::MemoryEvent => on_signal(Signal::MemoryEvent),
+                _ => on_signal(Signal::Exited),
+            }
+        }
+    }
+}
+
+impl KernelSampler {
+    /// Finds the cgroup mounts and starts the watching threads.
+    ///
+    /// # Errors
+    ///
+    /// There is no cgroup file system, or the kernel gives no more threads or descriptors.
+    pub fn start(options: &KernelOptions) -> Result<Self, KernelError> {
+        let host = Host::detect(&options.roots)?;
+        let budget = options.fds_max.map_or_else(FdBudget::from_limit, FdBudget::new);
+        let signals = Arc::new(Signals::default());
+        let exit = {
+            let signals = Arc::clone(&signals);
+            ExitWatch::start(&host, &budget, move |token, signal| signals.tell(token, signal))?
+        };
+        let shared = Shared {
+            plans: Plans::new(host.version()),
+            exit,
+            signals,
+            next_token: AtomicU64::new(1),
+            namespaces: network::Namespaces::default(),
+            limits: limits::Ancestors::default(),
+            layers: layer::Layers::start(options.roots.proc.clone(), options.layer_interval)?,
+            devices: probe::Devices::new(&host),
+            machine: machine::Machine::new(&options.roots),
+            host,
+            budget,
+        };
+        Ok(Self { shared: Arc::new(shared), tree: Mutex::new(None) })
+    }
+
+    /// The host as it was found.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.shared.host
+    }
+
+    /// Where the container's cgroup is.
+    fn locate(&self, container: &Container) -> Result<(CgroupPath, Option<Process>), Absence> {
+        let host = &self.shared.host;
+        let foreign = host.pid_namespace() == Namespace::Private;
+        let process = match container.pid {
+            Some(pid) if !foreign => host.process(pid).ok(),
+            _ => None,
+        };
+        if let Some(path) = &container.cgroup {
+            return Ok((CgroupPath::everywhere(path), process));
+        }
+        let id = container.id.as_str();
+        if let Some(process) = process
+            && let Ok(path) = host.cgroup_path(process.pid)
+            && !path.is_foreign()
+            && path.container().is_some_and(|found| found.id == id)
+        {
+            return Ok((path.cut(), Some(process)));
+        }
+        // A pid of another namespace, or one that was given to another process: the tree still has the id.
+        match find_by_id(host, id) {
+            Some(path) => Ok((path, process.filter(|process| in_container(host, *process, id)))),
+            None if foreign => Err(Absence::NotReachable),
+            None => Err(Absence::NotRunning),
+        }
+    }
+}
+
+fn in_container(host: &Host, process: Process, id: &str) -> bool {
+    host.cgroup_path(process.pid).is_ok_and(|path| path.container().is_some_and(|found| found.id == id))
+}
+
+/// Sandboxed runtimes: the host's cgroup has zeros, or the sandbox's own use.
+fn is_sandboxed(container: &Container) -> bool {
+    container.runtime.as_deref().is_some_and(|runtime| runtime.contains("runsc") || runtime.contains("kata"))
+}
+
+impl Sampler for KernelSampler {
+    fn open(&self, container: &Container, on_signal: OnSignal) -> Result<Box<dyn Probe>, Absence> {
+        if is_sandboxed(container) {
+            return Err(Absence::Sandboxed);
+        }
+        let shared = &self.shared;
+        let (path, mut process) = self.locate(container)?;
+        let directories = Directories::of(&shared.host, &path);
+        if process.is_none() && container.pid.is_none() {
+            process = network::first_process(&shared.host, &directories);
+        }
+        let mut handle = Handle::open(&shared.host, &directories, process, &shared.budget)
+            .map_err(|_| Absence::NotRunning)?;
+        let token = shared.next_token.fetch_add(1, Relaxed);
+        shared.signals.set(token, on_signal);
+        let (sees_exit, ended) = match shared.exit.watch(token, process, &directories) {
+            Ok(watched) => (watched.sees_exit(), false),
+            Err(WatchError::Ended) => (true, true),
+            Err(_) => (false, false),
+        };
+        let mode = if ended { None } else { Some(&container.network) };
+        let network =
+            shared.namespaces.claim(&shared.host, token, process, mode.unwrap_or(&Network::Unknown));
+        handle.set_network_absence(network);
+        shared.layers.add(token, process);
+        if let (Some(found), Some(tree)) = (path.container(), lock(&self.tree).as_ref()) {
+            tree.add_parents(&found);
+        }
+        Ok(Box::new(probe::KernelProbe::new(Arc::clone(shared), token, handle, &path, sees_exit)))
+    }
+
+    fn host(&self, groups: Groups, out: &mut Sample) {
+        self.shared.plans.read_host(&self.shared.host, groups, out);
+        self.shared.machine.fill(out);
+    }
+
+    fn root(&self, groups: Groups, out: &mut Sample) -> bool {
+        root::fill(&self.shared.host, groups, out)
+    }
+
+    fn watch_tree(&self, on_tree: OnTree) {
+        let id = |found: Option<Found>| found.map(|found| ContainerId::new(&found.id));
+        let watch = TreeWatch::start(&self.shared.host, &self.shared.budget, move |event| match event {
+            TreeEvent::Created { found, .. } => {
+                if let Some(id) = id(found) {
+                    on_tree(TreeChange::Appeared(id));
+                }
+            }
+            TreeEvent::Removed { found, .. } => {
+                if let Some(id) = id(found) {
+                    on_tree(TreeChange::Vanished(id));
+                }
+            }
+            _ => on_tree(TreeChange::Overflow),
+        });
+        match watch {
+            Ok(watch) => *lock(&self.tree) = Some(Arc::new(watch)),
+            Err(error) => tracing::warn!(
+                %error,
+                "failed to watch the cgroup tree: what events miss is found by the list every 10 minutes; raise fs.inotify.max_user_instances"
+            ),
+        }
+    }
+
+    fn kept_fds(&self) -> Option<u64> {
+        Some(self.shared.budget.used() as u64)
+    }
+}
+
+/// Locks what no panic can leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,119 @@
+//! Read plans: the catalogue's kernel sources for a set of groups, and where each slot goes in a sample.
+
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{Arc, Mutex},
+};
+
+use cgroup_reader::{Host, Plan, Slot, SourceKey, Table, Version};
+
+use super::lock;
+use crate::{
+    Absence, Group, Groups, Reading, Sample,
+    catalogue::{self, Dimension, Entity, RowId, Source},
+};
+
+/// One plan, with the rows of its slots and the columns of its tables.
+#[derive(Debug)]
+pub(super) struct PlanSet {
+    pub(super) plan: Plan,
+    rows: Vec<RowId>,
+    pub(super) tables: Vec<(Dimension, Vec<usize>)>,
+}
+
+impl PlanSet {
+    fn compile(version: Version, groups: Groups, entity: Entity) -> Self {
+        let mut rows = Vec::new();
+        let mut scalars = Vec::new();
+        let mut columns: Vec<(Dimension, Vec<usize>, Vec<(SourceKey, usize)>)> = Vec::new();
+        for (id, row) in
+            catalogue::get().iter().filter(|(_, row)| row.entity == entity && groups.has(row.group))
+        {
+            match row.source {
+                Source::Key(key) => {
+                    scalars.push((key, rows.len()));
+                    rows.push(id);
+                }
+                Source::PerKey(dimension, key) => {
+                    let Some((_, column)) = catalogue::get().column(id) else { continue };
+                    let table = match columns.iter().position(|(other, ..)| *other == dimension) {
+                        Some(table) => table,
+                        None => {
+                            columns.push((dimension, Vec::new(), Vec::new()));
+                            columns.len() - 1
+                        }
+                    };
+                    let (_, to, keys) = &mut columns[table];
+                    keys.push((key, to.len()));
+                    to.push(column);
+                }
+                _ => {}
+            }
+        }
+        let tables: Vec<(usize, &[(SourceKey, usize)])> =
+            columns.iter().enumerate().map(|(table, (_, _, keys))| (table, keys.as_slice())).collect();
+        let plan = Plan::compile(version, &scalars, &tables);
+        Self { plan, rows, tables: columns.into_iter().map(|(dimension, to, _)| (dimension, to)).collect() }
+    }
+
+    /// Memory for a pass: one per thread.
+    pub(super) fn room(&self, slots: &mut Vec<Slot>, tables: &mut Vec<Table>) {
+        slots.clear();
+        slots.resize(self.rows.len(), Slot::Absent(Absence::NotCollected));
+        tables.resize_with(self.tables.len().max(tables.len()), Table::new);
+    }
+
+    /// Gives the slots the meaning of their rows.
+    pub(super) fn fill(&self, slots: &[Slot], out: &mut Sample) {
+        for (id, slot) in self.rows.iter().zip(slots) {
+            out.set(*id, Reading::from_slot(*slot, catalogue::get().row(*id).def.unit));
+        }
+    }
+}
+
+/// Plans by groups: compiled when first asked for.
+#[derive(Debug)]
+pub(super) struct Plans {
+    version: Version,
+    containers: Mutex<HashMap<Groups, Arc<PlanSet>>>,
+    host: PlanSet,
+}
+
+impl Plans {
+    pub(super) fn new(version: Version) -> Self {
+        let host = PlanSet::compile(version, Groups::NONE.with(Group::Host), Entity::Host);
+        Self { version, containers: Mutex::default(), host }
+    }
+
+    pub(super) fn containers(&self, groups: Groups) -> Arc<PlanSet> {
+        let mut plans = lock(&self.containers);
+        let plan = plans
+            .entry(groups)
+            .or_insert_with(|| Arc::new(PlanSet::compile(self.version, groups, Entity::Container)));
+        Arc::clone(plan)
+    }
+
+    /// Reads the host's own rows, whose files lie under `/proc`.
+    pub(super) fn read_host(&self, host: &Host, groups: Groups, out: &mut Sample) {
+        if !groups.has(Group::Host) {
+            return;
+        }
+        let (mut slots, mut tables) = (Vec::new(), Vec::new());
+        self.host.room(&mut slots, &mut tables);
+        self.host.plan.begin(&mut slots, &mut tables);
+        for (index, place) in self.host.plan.places().enumerate() {
+            match fs::read(host.roots().proc.join(place.file())) {
+                Ok(bytes) => self.host.plan.fill(index, &bytes, host.units(), &mut slots, &mut tables),
+                Err(error) => {
+                    let reason = match error.kind() {
+                        std::io::ErrorKind::PermissionDenied => Absence::PermissionDenied,
+                        _ => Absence::NoFile,
+                    };
+                    self.host.plan.absent(index, reason, &mut slots, &mut tables);
+                }
+            }
+        }
+        self.host.fill(&slots, out);
+    }
+}

@@ -1,0 +1,264 @@
+//! One container's open files, and what a pass over them means.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use cgroup_reader::{CgroupPath, Controller, Handle, Host, Slot, Table, Version, parse};
+
+use super::{Shared, limits::Slow, lock, plan::PlanSet};
+use crate::{
+    Absence, Entry, Gone, Group, Groups, Probe, Reading, Sample,
+    catalogue::{self, Dimension, ids},
+    effective::{CpuQuota, Limit, effective_cpu_cores, effective_memory_bytes},
+};
+
+thread_local! {
+    /// The memory of a pass.
+    static ROOM: RefCell<(Vec<Slot>, Vec<Table>)> = RefCell::default();
+}
+
+/// The probe of one run of one container.
+pub(super) struct KernelProbe {
+    shared: Arc<Shared>,
+    token: u64,
+    handle: Handle,
+    cgroup: Arc<str>,
+    sees_exit: bool,
+    plan: Option<(Groups, Arc<PlanSet>)>,
+    slow: Option<Slow>,
+}
+
+impl KernelProbe {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        token: u64,
+        handle: Handle,
+        path: &CgroupPath,
+        sees_exit: bool,
+    ) -> Self {
+        let controllers = match shared.host.version() {
+            Version::V2 => [Controller::Core, Controller::Core, Controller::Core],
+            Version::V1 => [Controller::Memory, Controller::Cpu, Controller::Pids],
+        };
+        let cgroup = controllers.into_iter().find_map(|controller| path.get(controller)).unwrap_or("/");
+        let cgroup = Arc::from(cgroup);
+        Self { shared, token, handle, cgroup, sees_exit, plan: None, slow: None }
+    }
+
+    fn plan(&mut self, groups: Groups) -> Arc<PlanSet> {
+        if let Some((same, plan)) = &self.plan
+            && *same == groups
+        {
+            return Arc::clone(plan);
+        }
+        let plan = self.shared.plans.containers(groups);
+        self.plan = Some((groups, Arc::clone(&plan)));
+        plan
+    }
+
+    /// Effective limits: the smallest of the container's own, its ancestors' and the host's.
+    fn limits(&mut self, groups: Groups, out: &mut Sample) {
+        if !groups.has(Group::Memory) && !groups.has(Group::Cpu) {
+            return;
+        }
+        if self.slow.as_ref().is_none_or(Slow::is_stale) {
+            self.slow = Some(Slow::read(&self.shared.limits, &self.shared.host, self.handle.directories()));
+        }
+        let Some(slow) = &self.slow else { return };
+        if groups.has(Group::Memory) {
+            let reading = match out.get(ids::MEMORY_LIMIT_OWN) {
+                Reading::Absent(reason) => Reading::Absent(reason),
+                own => {
+                    let own = own.as_u64().map_or(Limit::Max, Limit::Value);
+                    let host = self.shared.machine.memory_bytes();
+                    match effective_memory_bytes(own, [slow.inherited.memory], host) {
+                        Limit::Max => Reading::Max,
+                        Limit::Value(bytes) => Reading::int(bytes),
+                    }
+                }
+            };
+            out.set(ids::MEMORY_LIMIT, reading);
+        }
+        if groups.has(Group::Cpu) {
+            let quota = match (out.get(ids::CPU_SPEC_QUOTA).as_u64(), out.get(ids::CPU_SPEC_PERIOD).as_u64())
+            {
+                (Some(quota), Some(period)) => CpuQuota::new(Limit::Value(quota), period).cores(),
+                _ => Limit::Max,
+            };
+            let cpus = self.shared.machine.online_cpus();
+            let cores = effective_cpu_cores(quota, [slow.inherited.cores], slow.cpuset, cpus);
+            out.set(ids::CPU_LIMIT, Reading::float(cores.value()));
+        }
+    }
+
+    fn devices(&self, table: &Table, columns: &[usize], out: &mut Sample) {
+        let devices = &self.shared.devices;
+        let own = self.shared.layers.disk(self.token);
+        let width = catalogue::get().columns(Dimension::Device).len();
+        let to = out.table_mut(Dimension::Device);
+        to.absence = table.absence();
+        let mut own_shown = false;
+        for row in table.iter() {
+            let Some(number) = device_number(&row.key) else { continue };
+            own_shown |= own == Some(number);
+            devices.counts(number);
+            let mut cells = vec![Reading::Absent(Absence::NoKey); width];
+            for (slot, column) in row.cells.iter().zip(columns) {
+                // A device that has a line has counted: what the line does not mention did not happen.
+                cells[*column] = match slot {
+                    Slot::Absent(Absence::NoKey) => Reading::int(0),
+                    slot => Reading::from_slot(*slot, metric_schema::Unit::Bytes),
+                };
+            }
+            to.entries.push(Entry { labels: devices.labels(number), cells });
+        }
+        // The disk under the writable layer did nothing yet, where the kernel is known to count on it.
+        if let Some(number) = own.filter(|_| !own_shown && to.absence.is_none()) {
+            if devices.is_counted(number) {
+                let mut cells = vec![Reading::Absent(Absence::NoKey); width];
+                columns.iter().for_each(|column| cells[*column] = Reading::int(0));
+                to.entries.push(Entry { labels: devices.labels(number), cells });
+            } else {
+                to.absence = Some(Absence::NotCounted);
+            }
+        } else if to.entries.is_empty() && to.absence.is_none() && !devices.counts_everywhere {
+            to.absence = Some(Absence::NotCounted);
+        }
+    }
+
+    fn interfaces(table: &Table, columns: &[usize], out: &mut Sample) {
+        let width = catalogue::get().columns(Dimension::Interface).len();
+        let to = out.table_mut(Dimension::Interface);
+        to.absence = table.absence();
+        for row in table.iter().filter(|row| row.key != "lo") {
+            let mut cells = vec![Reading::Absent(Absence::NoKey); width];
+            for (slot, column) in row.cells.iter().zip(columns) {
+                cells[*column] = Reading::from_slot(*slot, metric_schema::Unit::Bytes);
+            }
+            to.entries.push(Entry { labels: vec![row.key.as_str().into()], cells });
+        }
+        if to.entries.is_empty() && to.absence.is_none() {
+            to.absence = Some(Absence::NoNetwork);
+        }
+    }
+}
+
+impl Probe for KernelProbe {
+    fn sample(&mut self, groups: Groups, out: &mut Sample) -> Result<(), Gone> {
+        let plan = self.plan(groups);
+        out.cgroup = Some(Arc::clone(&self.cgroup));
+        let read = ROOM.with_borrow_mut(|(slots, tables)| {
+            plan.room(slots, tables);
+            let read = self.handle.read(&plan.plan, slots, tables);
+            plan.fill(slots, out);
+            for (table, (dimension, columns)) in tables.iter().zip(&plan.tables) {
+                match dimension {
+                    Dimension::Device => self.devices(table, columns, out),
+                    Dimension::Interface => Self::interfaces(table, columns, out),
+                    _ => {}
+                }
+            }
+            read
+        });
+        self.limits(groups, out);
+        if groups.has(Group::Filesystem) {
+            self.shared.layers.fill(self.token, out);
+        }
+        read.map_err(|_| Gone)
+    }
+
+    fn sees_exit(&self) -> bool {
+        self.sees_exit
+    }
+}
+
+impl Drop for KernelProbe {
+    fn drop(&mut self) {
+        self.shared.exit.unwatch(self.token);
+        self.shared.signals.forget(self.token);
+        self.shared.namespaces.release(self.token);
+        self.shared.layers.remove(self.token);
+    }
+}
+
+/// Major and minor number of a block device.
+pub(super) type DeviceNumber = (u32, u32);
+
+fn device_number(key: &str) -> Option<DeviceNumber> {
+    let (major, minor) = key.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Names of block devices, and those on which the kernel counts by cgroup.
+pub(super) struct Devices {
+    host: Host,
+    /// cgroup v2 counts on every disk; v1 only where a throttle rule has been set since boot.
+    counts_everywhere: bool,
+    labels: Mutex<HashMap<DeviceNumber, Vec<Arc<str>>>>,
+    counted: Mutex<BTreeSet<DeviceNumber>>,
+}
+
+/// Devices remembered at most: beyond that all are forgotten.
+const DEVICES_MAX: usize = 4096;
+
+impl Devices {
+    pub(super) fn new(host: &Host) -> Self {
+        Self {
+            host: host.clone(),
+            counts_everywhere: host.version() == Version::V2,
+            labels: Mutex::default(),
+            counted: Mutex::default(),
+        }
+    }
+
+    /// A cgroup has a line for the device.
+    fn counts(&self, number: DeviceNumber) {
+        let mut counted = lock(&self.counted);
+        if counted.len() < DEVICES_MAX {
+            counted.insert(number);
+        }
+    }
+
+    fn is_counted(&self, number: DeviceNumber) -> bool {
+        self.counts_everywhere || lock(&self.counted).contains(&number) || self.root_counts(number)
+    }
+
+    /// Whether the root cgroup, which includes all others, has a line for the device.
+    fn root_counts(&self, number: DeviceNumber) -> bool {
+        let file = |mount: &Path| mount.join("blkio.throttle.io_service_bytes_recursive");
+        let Some(bytes) = self.host.mount(Controller::Blkio).map(file).and_then(|file| fs::read(file).ok())
+        else {
+            return false;
+        };
+        let mut found = false;
+        parse::nested(&bytes, |device, _, _| {
+            found |= std::str::from_utf8(device).ok().and_then(device_number) == Some(number);
+        });
+        if found {
+            self.counts(number);
+        }
+        found
+    }
+
+    /// `/dev/<name>`, or the numbers where there is no name; major; minor.
+    fn labels(&self, number: DeviceNumber) -> Vec<Arc<str>> {
+        let mut known = lock(&self.labels);
+        if let Some(labels) = known.get(&number) {
+            return labels.clone();
+        }
+        let (major, minor) = number;
+        let name = self.host.device_name(major, minor);
+        let name = name.map_or_else(|| format!("{major}:{minor}"), |name| format!("/dev/{name}"));
+        let labels: Vec<Arc<str>> = vec![name.into(), major.to_string().into(), minor.to_string().into()];
+        if known.len() >= DEVICES_MAX {
+            known.clear();
+        }
+        known.insert(number, labels.clone());
+        labels
+    }
+}
