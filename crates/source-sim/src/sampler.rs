@@ -1,0 +1,130 @@
+//! The simulated kernel.
+
+use collector_core::{
+    Absence, Container, ContainerId, Engine, Gone, Group, Groups, Network, OnSignal, Probe, Sample, Sampler,
+    State,
+    catalogue::{Dimension, Entity},
+};
+
+use crate::{
+    Clock,
+    moment::{Moment, Traits},
+    random::mix_text,
+    shapes::{columns, scalars},
+    world::unix_time,
+};
+
+/// When the simulated machine was started, Unix seconds.
+const BOOT: u64 = 1_767_225_600;
+const DEVICES: [[&str; 3]; 2] = [["nvme0n1", "259", "0"], ["sda", "8", "0"]];
+const INTERFACES: [[&str; 1]; 2] = [["eth0"], ["eth1"]];
+const FILESYSTEM: [&str; 1] = ["/dev/nvme0n1p2"];
+
+/// Fills every row that a kernel would, on a machine with cgroup v2.
+#[derive(Debug)]
+pub struct SimSampler {
+    clock: Clock,
+    seed: u64,
+    /// The root cgroup, as if it were a container; the host's numbers too.
+    root: Traits,
+}
+
+impl SimSampler {
+    /// The same clock as the inventory's makes the numbers fit its states.
+    #[must_use]
+    pub fn new(clock: impl Into<Clock>, seed: u64) -> Self {
+        let mut root = Container::new(ContainerId::new("/"), Engine::Simulated, State::Running);
+        root.started_at = Some(unix_time(BOOT));
+        Self { clock: clock.into(), seed, root: Traits::of(&root, seed) }
+    }
+}
+
+impl Sampler for SimSampler {
+    fn open(&self, container: &Container, _on_signal: OnSignal) -> Result<Box<dyn Probe>, Absence> {
+        Ok(Box::new(SimProbe { clock: self.clock.clone(), traits: Traits::of(container, self.seed) }))
+    }
+
+    fn host(&self, groups: Groups, out: &mut Sample) {
+        let moment = self.root.at(self.clock.now());
+        fill(Entity::Host, groups, &moment, out);
+        let id = |what: &str| {
+            let hash = mix_text(self.seed, what);
+            format!(
+                "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+                hash >> 32,
+                hash >> 16 & 0xffff,
+                hash & 0xfff,
+                hash >> 8 & 0xfff,
+                hash >> 4 & 0xffff_ffff_ffff
+            )
+        };
+        let (boot, machine, system) = (id("boot"), id("machine").replace('-', ""), id("system"));
+        table(Dimension::Machine, groups, &[&boot, &machine, &system], 0, &moment, out);
+    }
+
+    fn root(&self, groups: Groups, out: &mut Sample) -> bool {
+        let moment = self.root.at(self.clock.now());
+        fill(Entity::Container, groups, &moment, out);
+        fill_tables(groups, &moment, out);
+        out.cgroup = Some("/".into());
+        true
+    }
+}
+
+struct SimProbe {
+    clock: Clock,
+    traits: Traits,
+}
+
+impl Probe for SimProbe {
+    fn sample(&mut self, groups: Groups, out: &mut Sample) -> Result<(), Gone> {
+        let moment = self.traits.at(self.clock.now());
+        fill(Entity::Container, groups, &moment, out);
+        fill_tables(groups, &moment, out);
+        Ok(())
+    }
+}
+
+fn fill(entity: Entity, groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
+    for shape in scalars(entity).filter(|shape| groups.has(shape.group)) {
+        out.set(shape.id, shape.read(moment, 0));
+    }
+}
+
+fn fill_tables(groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
+    let devices = if moment.is_one_in(10, 3) { 2 } else { 1 };
+    for (number, labels) in DEVICES.iter().enumerate().take(devices) {
+        table(Dimension::Device, groups, labels, number, moment, out);
+    }
+    let (interfaces, absence) = match moment.traits.network {
+        Network::Host => (0, Some(Absence::HostNetwork)),
+        Network::None => (0, Some(Absence::NoNetwork)),
+        _ => (if moment.is_one_in(11, 8) { 2 } else { 1 }, None),
+    };
+    for (number, labels) in INTERFACES.iter().enumerate().take(interfaces) {
+        table(Dimension::Interface, groups, labels, number, moment, out);
+    }
+    if groups.has(Group::Network) {
+        out.table_mut(Dimension::Interface).absence = absence;
+    }
+    // One in fifty has a storage driver whose layers are not directories.
+    if moment.is_one_in(12, 50) && groups.has(Group::Filesystem) {
+        out.table_mut(Dimension::Filesystem).absence = Some(Absence::NotReachable);
+    } else {
+        table(Dimension::Filesystem, groups, &FILESYSTEM, 0, moment, out);
+    }
+}
+
+/// Adds an entry, if one of the table's rows is wanted.
+fn table(
+    dimension: Dimension,
+    groups: Groups,
+    labels: &[&str],
+    number: usize,
+    moment: &Moment<'_>,
+    out: &mut Sample,
+) {
+    for shape in columns(dimension).filter(|shape| groups.has(shape.group)) {
+        out.set_in(shape.id, labels, shape.read(moment, number));
+    }
+}
