@@ -148,8 +148,7 @@ mod tests {
 
     #[test]
     fn errors_name_what_there_is() {
-        let mut options = Options::default();
-        options.off = Groups::NONE.with(Group::Filesystem);
+        let options = Options { off: Groups::NONE.with(Group::Filesystem), ..Options::default() };
         let error = |pairs: &[(&str, &str)]| parse(pairs, &options).unwrap_err().to_string();
         assert_eq!(error(&[("profile", "nativ")]), "unknown profile \"nativ\": ask for native, cadvisor");
         assert_eq!(
@@ -167,9 +166,11 @@ mod tests {
 
     #[test]
     fn groups_are_those_asked_for() {
-        let mut options = Options::default();
-        options.groups = Groups::all().without(Group::Pressure);
-        options.off = Groups::NONE.with(Group::Filesystem);
+        let options = Options {
+            groups: Groups::all().without(Group::Pressure),
+            off: Groups::NONE.with(Group::Filesystem),
+            ..Options::default()
+        };
         let plan = Plan::new(Profile::Native);
         let groups = |pairs: &[(&str, &str)]| parse(pairs, &options).unwrap().groups(&plan);
         let of = |groups: &[Group]| groups.iter().copied().collect::<Groups>();
