@@ -1,7 +1,7 @@
 //! The parts that run on the settings.
 
 use crate::cli::Command;
-use crate::config::Settings;
+use crate::config::{Inputs, Loaded};
 
 /// Why a command failed at run time.
 #[derive(Debug, thiserror::Error)]
@@ -17,11 +17,11 @@ pub(crate) enum AppError {
     },
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end. `inputs` are what `loaded` was made from, to be read again on SIGHUP.
 ///
 /// # Errors
 /// [`AppError`] where it failed.
-pub(crate) fn run(command: &Command, _settings: &Settings) -> Result<(), AppError> {
+pub(crate) fn run(command: &Command, _inputs: &Inputs, _loaded: &Loaded) -> Result<(), AppError> {
     let command = match command {
         Command::Run => "run",
         Command::Once { .. } => "once",

@@ -5,6 +5,7 @@
 //! Everything that is wrong in any source is collected, so that one try shows all of it.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use figment::{Figment, Profile, Provider};
@@ -56,12 +57,19 @@ pub(crate) struct FlagValue {
 }
 
 /// A value in force, with its place.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Effective {
     key: &'static Key,
     /// `None` where nobody set a key that has no default.
     value: Option<Value>,
     origin: Origin,
+}
+
+/// As `config show` has it, so that no log of it tells a secret.
+impl fmt::Debug for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(show(std::slice::from_ref(self)).trim_end())
+    }
 }
 
 /// A configuration that is right.

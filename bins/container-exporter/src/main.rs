@@ -65,8 +65,8 @@ fn dispatch(command: &Command, inputs: &Inputs) -> Result<(), Failure> {
         | Command::Metrics { .. }
         | Command::Health { .. }
         | Command::Doctor => {
-            let Loaded { settings, .. } = config::load(inputs)?;
-            return app::run(command, &settings).map_err(|error| Failure::RunTime(error.into()));
+            let loaded = config::load(inputs)?;
+            return app::run(command, inputs, &loaded).map_err(|error| Failure::RunTime(error.into()));
         }
     };
     out::print(&text).map_err(|error| {

@@ -146,6 +146,8 @@ fn show_is_itself_a_configuration_and_keeps_secrets() {
         .env("CONTAINER_EXPORTER__OTLP__ENDPOINT", "https://user:hidden@collector:4318/x");
     let loaded = case.loaded();
     let text = show(&loaded.effective);
+    let debug = format!("{loaded:?}");
+    assert!(!debug.contains("secret") && !debug.contains("hidden"), "{debug}");
     assert!(!text.contains("secret") && !text.contains("hidden"), "{text}");
     assert!(text.contains("otlp.headers = { \"authorization\" = \"****\" }"), "{text}");
     assert!(text.contains("\"https://****@collector:4318/x\""), "{text}");
