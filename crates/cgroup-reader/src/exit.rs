@@ -134,8 +134,10 @@ impl ExitWatch {
         Ok(ExitWatch { shared, _worker: worker })
     }
 
-    /// Watches a container under a token, instead of what the token stood for before. Leave `process` out where its pid means
-    /// nothing here (a foreign pid namespace).
+    /// Watches a container under a token, instead of what the token stood for before.
+    ///
+    /// `process` is the container's init process, as the engine names it: the first processes in a new cgroup are the
+    /// runtime's, and end at once. Leave it out where it is not known, or its pid means nothing here (a foreign pid namespace).
     ///
     /// # Errors
     /// [`WatchError::Ended`] if the process has ended, or without one, if the cgroup is empty; then nothing is watched.

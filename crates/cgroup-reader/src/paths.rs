@@ -179,6 +179,7 @@ impl CgroupPath {
         self.paths[controller.index()].as_deref()
     }
 
+    #[cfg(all(feature = "reader", target_os = "linux"))]
     pub(crate) fn shared(&self, controller: Controller) -> Option<&Arc<str>> {
         self.paths[controller.index()].as_ref()
     }

@@ -20,8 +20,9 @@ use crate::tree::Directories;
 #[error("failed to read a cgroup: it was removed")]
 pub struct Gone;
 
-/// A missing file is looked for again after so many passes.
-const RETRY_PASSES: u8 = 32;
+/// A missing file is looked for again on the next pass, then after twice as many each time, at most so many. (A cgroup may be
+/// opened while its directories are still being made.)
+const RETRY_PASSES_MAX: u8 = 32;
 /// Longer files are cut off, that is, malformed.
 const FILE_BYTES_MAX: usize = 16 << 20;
 const BUFFER_BYTES: usize = 16 << 10;
@@ -70,6 +71,8 @@ enum State {
     Missing {
         reason: Absence,
         passes_left: u8,
+        /// How many passes were waited last.
+        waited: u8,
     },
 }
 
@@ -195,7 +198,7 @@ impl Handle {
                 Err(Miss::Passing(reason)) => fill.absent(reason, slots, tables),
                 Err(Miss::Lasting(reason)) => {
                     fill.absent(reason, slots, tables);
-                    self.close(file, State::Missing { reason, passes_left: RETRY_PASSES });
+                    self.missing(file, reason);
                 }
                 Err(Miss::Gone) => {
                     // Go on: on v1 other directories may outlive this one by a moment, and a last reading counts.
@@ -227,7 +230,7 @@ impl Handle {
             return Err(Miss::Passing(reason));
         }
         match &mut self.files[file].state {
-            State::Missing { reason, passes_left: passes_left @ 1.. } => {
+            State::Missing { reason, passes_left: passes_left @ 1.., .. } => {
                 *passes_left -= 1;
                 return Err(Miss::Passing(*reason));
             }
@@ -250,6 +253,14 @@ impl Handle {
         };
         self.files[file].state = state;
         Ok(length)
+    }
+
+    fn missing(&mut self, file: usize, reason: Absence) {
+        let waited = match self.files[file].state {
+            State::Missing { waited, .. } => (waited * 2).clamp(1, RETRY_PASSES_MAX),
+            State::Closed | State::Kept(_) => 0,
+        };
+        self.close(file, State::Missing { reason, passes_left: waited, waited });
     }
 
     fn close(&mut self, file: usize, state: State) {

@@ -1,5 +1,5 @@
 //! Finding a machine's mounts, namespaces, processes and containers.
-#![cfg(target_os = "linux")]
+#![cfg(all(feature = "reader", target_os = "linux"))]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Noticing ends and changes. Every wait is for an event, with a generous limit for the case that it does not come.
-#![cfg(target_os = "linux")]
+#![cfg(all(feature = "reader", target_os = "linux"))]
 
 mod common;
 
