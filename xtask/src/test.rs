@@ -213,14 +213,11 @@ impl Run {
         command
     }
 
-    /// Every test target but the one that wants an engine: libraries, binaries, examples and integration tests.
+    /// Every test target but the one that wants an engine: libraries, binaries and integration tests.
     fn unit_tests(&self) -> Result<Outcome> {
         let metadata = metadata::read()?;
         let mut command =
             process::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
-        if !self.options.fast {
-            command.arg("--examples");
-        }
         for name in metadata.test_targets().into_iter().filter(|name| *name != E2E) {
             command.args(["--test", name]);
         }
