@@ -72,6 +72,7 @@ impl Engine {
             eprintln!("undoing what a killed run left in {}", left.directory.display());
             undo::undo(&left)?;
         }
+        record::sweep()?;
         let record = Record::create(keep == Keep::Running)?;
         let mut engine = Self { record, children: Vec::new(), keep, stopped: false };
         let start = Instant::now();
@@ -265,6 +266,7 @@ pub(crate) fn end_all() -> Result<usize> {
         undo::undo(&record)?;
         ended += 1;
     }
+    record::sweep()?;
     remove_home(&alone);
     Ok(ended)
 }

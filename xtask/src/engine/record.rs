@@ -82,7 +82,11 @@ impl Record {
     fn save(&self) -> Result<()> {
         let file = self.path(FILE);
         let text = serde_json::to_vec_pretty(self).context(|| "failed to write the record".to_owned())?;
-        std::fs::write(&file, text).context(|| format!("failed to write {}", file.display()))
+        // Whole or not at all: a directory without a readable record is taken for empty.
+        let draft = self.path("record.draft");
+        std::fs::write(&draft, text)
+            .and_then(|()| std::fs::rename(&draft, &file))
+            .context(|| format!("failed to write {}", file.display()))
     }
 
     /// A file of this engine's.
@@ -141,23 +145,35 @@ fn start_time(stat: &str) -> Option<u64> {
 
 /// The records of all engines on this machine.
 pub(crate) fn read_all() -> Result<Vec<Record>> {
+    Ok(directories()?.iter().filter_map(|directory| read(directory)).collect())
+}
+
+/// Removes the directories without a record: of runs killed before they did anything, or after they had undone all but that. Only for
+/// whoever is [`alone`](super::alone): a run that is just starting has none either.
+pub(crate) fn sweep() -> Result<()> {
+    for directory in directories()?.iter().filter(|directory| read(directory).is_none()) {
+        match std::fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::failed(format!("failed to remove {}: {error}", directory.display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read(directory: &Path) -> Option<Record> {
+    serde_json::from_slice(&std::fs::read(directory.join(FILE)).ok()?).ok()
+}
+
+fn directories() -> Result<Vec<PathBuf>> {
     let home = super::home();
     let entries = match std::fs::read_dir(&home) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::failed(format!("failed to list {}: {error}", home.display()))),
     };
-    let mut records = Vec::new();
-    for entry in entries {
-        let directory = entry.context(|| format!("failed to list {}", home.display()))?.path();
-        let Ok(text) = std::fs::read(directory.join(FILE)) else { continue };
-        match serde_json::from_slice(&text) {
-            Ok(record) => records.push(record),
-            // Killed while it wrote its first record, when nothing else had been done yet.
-            Err(_) => eprintln!("{} has no readable record; remove it by hand", directory.display()),
-        }
-    }
-    Ok(records)
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub(crate) fn undo(record: &Record) -> Result<()> {
         // Last, because the record is in it, and only when nothing that needs the record is left.
         match fs::remove_dir_all(&record.directory) {
             Ok(()) => return Ok(()),
+            // Another run swept it up, once its record was gone.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => left.push(format!("failed to remove {}: {error}", record.directory.display())),
         }
     }
