@@ -57,8 +57,9 @@ impl BindError {
                 format!("port {port} needs privileges; choose one above 1023 or grant CAP_NET_BIND_SERVICE")
             }
             BindErrorKind::NoSuchAddress => format!(
-                "no interface of this host has the address {}; choose one that it has or 0.0.0.0 for all",
-                self.addr.ip()
+                "no interface of this host has the address {}; choose one that it has or {} for all",
+                self.addr.ip(),
+                if self.addr.is_ipv4() { "0.0.0.0" } else { "[::]" }
             ),
             BindErrorKind::Other => self.source.to_string(),
         }
@@ -71,4 +72,37 @@ impl BindError {
 pub struct ServeError {
     pub(crate) addr: SocketAddr,
     pub(crate) source: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_says_where_and_what_to_do() {
+        let check = |addr: &str, kind: io::ErrorKind, expect: &str| {
+            let error = BindError::new(addr.parse().expect("an address"), kind.into());
+            assert_eq!(error.to_string(), expect);
+        };
+        check(
+            "0.0.0.0:80",
+            io::ErrorKind::PermissionDenied,
+            "failed to listen on 0.0.0.0:80: port 80 needs privileges; choose one above 1023 or grant CAP_NET_BIND_SERVICE",
+        );
+        check(
+            "[2001:db8::1]:8080",
+            io::ErrorKind::AddrNotAvailable,
+            "failed to listen on [2001:db8::1]:8080: no interface of this host has the address 2001:db8::1; choose one that it has or [::] for all",
+        );
+        check(
+            "127.0.0.1:8080",
+            io::ErrorKind::AddrInUse,
+            "failed to listen on 127.0.0.1:8080: port 8080 is in use; stop the process that has it or choose another port",
+        );
+        check(
+            "127.0.0.1:8080",
+            io::ErrorKind::OutOfMemory,
+            "failed to listen on 127.0.0.1:8080: out of memory",
+        );
+    }
 }

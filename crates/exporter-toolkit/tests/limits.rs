@@ -161,23 +161,39 @@ async fn a_kept_connection_has_no_more_time_for_its_later_heads() {
     assert_eq!(Reply::read(&mut stream).await.status(), Some(408));
 }
 
-/// A reset would overtake the answer, and the client would not learn what was wrong.
 #[tokio::test]
-async fn refused_peers_are_listened_to_until_they_have_read_why() {
+async fn a_pipelined_body_has_the_time_of_any_other() {
+    let server = Running::start(exporter(|limits| limits.header_time = SHORT));
+    let one = "GET / HTTP/1.1\r\nhost: test\r\n";
+    let reply = server.talk(format!("{one}\r\n{one}content-length: 5\r\n\r\nab")).await;
+    let text = String::from_utf8_lossy(&reply.0);
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.contains("HTTP/1.1 408 "), "{text}");
+}
+
+/// A reset would overtake the answer, and a client that is still sending would not learn what was wrong.
+#[tokio::test]
+async fn refused_peers_may_go_on_sending_for_a_while() {
     let server = Running::start(exporter(|_| {}));
-    let filler = "x".repeat(300_000);
+    let filler = "x".repeat(100_000);
     for (request, status) in [
-        (format!("GET / HTTP/1.1\r\nhost: t\r\nx: {filler}\r\n\r\n"), 431),
-        (format!("GET / HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{filler}", filler.len()), 413),
+        (format!("GET / HTTP/1.1\r\nhost: t\r\nx: {filler}"), 431),
+        (format!("GET / HTTP/1.1\r\nhost: t\r\ncontent-length: 999999\r\n\r\n{filler}"), 413),
+        ("GET / HTTP/1.1\r\nhost: t\r\ncontent-length: 999999\r\n\r\n".to_owned(), 413),
         (format!("nonsense\r\n{filler}"), 400),
     ] {
         let mut stream = server.connect().await;
         stream.write_all(request.as_bytes()).await.expect("everything is taken");
-        stream.shutdown().await.expect("and the end of it");
-        let mut reply = Vec::new();
+        let mut reply = vec![0; 12];
+        stream.read_exact(&mut reply).await.expect("an answer");
+        for _ in 0..100 {
+            stream.write_all(&filler.as_bytes()[..1_000]).await.expect("the rest is taken too");
+            tokio::task::yield_now().await;
+        }
+        stream.shutdown().await.expect("and its end");
         stream.read_to_end(&mut reply).await.expect("an end without a reset");
         assert_eq!(Reply(reply).status(), Some(status));
     }
+    server.until("all closed", |stats| stats.connections_open == 0).await;
 }
 
 #[tokio::test]
@@ -333,6 +349,11 @@ async fn connections_past_the_limit_are_told_so() {
     let mut third = server.connect().await;
     server.until("refused", |stats| stats.refused(Refusal::Connections) == 1).await;
     // The answer waits for the question.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let early = third.try_read(&mut [0; 1]);
+    assert!(early.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "{early:?}");
     third.write_all(get("/").as_bytes()).await.expect("asking");
     let third = Reply::read(&mut third).await;
     assert_eq!((third.status(), third.header("retry-after").as_deref()), (Some(503), Some("1")));
