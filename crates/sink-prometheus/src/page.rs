@@ -9,7 +9,7 @@ use std::{
 };
 
 use collector_core::{
-    Absence, ContainerSample, Group, Groups, Reading, Sample, Snapshot, Value,
+    Absence, Group, Groups, Reading, Sample, Snapshot, Value,
     catalogue::{Entity, ids},
 };
 use exposition::{Encoder, Format, LabelBlock, Number};
@@ -129,14 +129,21 @@ impl Chunks {
         {
             writer.sample_row(row, identity, root, None);
         }
-        while let Some(one) = snapshot.containers.get(at.container) {
-            let entry = roster.get(at.container);
+        let members = roster.members().iter().zip(&snapshot.containers);
+        for (member, one) in members.skip(at.container) {
             at.container += 1;
-            let Some(entry) = entry else { continue };
-            if family.running_only && !one.container.state.has_processes() {
+            if !member.shown || (family.running_only && !member.running) {
                 continue;
             }
-            let born = born(row.birth, one, snapshot);
+            let entry = &*member.entry;
+            let born = match row.birth {
+                Birth::Unknown => None,
+                // A run whose start nobody told has none: first sight would be too late, and the server would take all
+                // that was counted before for a rise.
+                Birth::Run => member.started_at,
+                Birth::FirstSeen => Some(one.first_seen),
+                Birth::Watch => Some(snapshot.watched_since),
+            };
             match &row.read {
                 Read::Engine(read, tail) => {
                     writer.reading(&entry.identity, tail, read(&one.container), born);
@@ -197,19 +204,6 @@ impl Iterator for Chunks {
         }
         let chunk = self.writer.encoder.take();
         (!chunk.is_empty()).then_some(chunk)
-    }
-}
-
-/// When a container's counter was 0.
-///
-/// A run whose start nobody told has none: first sight would be too late, and the server would take all that was
-/// counted before for a rise.
-fn born(birth: Birth, one: &ContainerSample, snapshot: &Snapshot) -> Option<SystemTime> {
-    match birth {
-        Birth::Unknown => None,
-        Birth::Run => one.container.started_at,
-        Birth::FirstSeen => Some(one.first_seen),
-        Birth::Watch => Some(snapshot.watched_since),
     }
 }
 

@@ -32,11 +32,18 @@ pub(crate) struct Entry {
 }
 
 /// A container of the snapshot, in the snapshot's order.
+///
+/// A page goes through all containers once for each row, and ten thousand do not fit the processor's caches: what
+/// decides whether a series is written stands here, in a row.
 #[derive(Debug, Clone)]
-struct Member {
-    entry: Arc<Entry>,
+pub(crate) struct Member {
+    pub(crate) entry: Arc<Entry>,
     /// False if another container before it has the same identity: its series would take the page down.
-    shown: bool,
+    pub(crate) shown: bool,
+    /// Whether it has processes.
+    pub(crate) running: bool,
+    /// When its run started.
+    pub(crate) started_at: Option<SystemTime>,
 }
 
 /// The label blocks of all containers of one snapshot under one profile.
@@ -72,8 +79,12 @@ impl Roster {
                 Some(member) => members.push(member.clone()),
                 None => {
                     all_kept = false;
-                    let entry = Arc::new(labeller.entry(&sample.container, cgroup));
-                    members.push(Member { entry, shown: true });
+                    members.push(Member {
+                        entry: Arc::new(labeller.entry(&sample.container, cgroup)),
+                        shown: true,
+                        running: sample.container.state.has_processes(),
+                        started_at: sample.container.started_at,
+                    });
                 }
             }
         }
@@ -88,10 +99,9 @@ impl Roster {
         }
     }
 
-    /// The blocks of the snapshot's container at that place; `None` if it is left out.
-    #[inline]
-    pub(crate) fn get(&self, at: usize) -> Option<&Entry> {
-        self.members.get(at).filter(|member| member.shown).map(|member| &*member.entry)
+    /// The snapshot's containers, in its order.
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
     }
 }
 
