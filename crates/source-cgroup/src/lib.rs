@@ -1,1 +1,63 @@
 //! Containers found by scanning the cgroup tree: ids without names, for hosts where no engine answers.
+//!
+//! [`ScanInventory`] is a fallback: a collector hears it only until an engine has listed its containers.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! use std::sync::Arc;
+//!
+//! use cgroup_reader::Roots;
+//! use collector_core::{Change, Changes, Inventory};
+//! use source_cgroup::{Options, ScanInventory};
+//!
+//! // A host of cgroup v2 with one container in it, as a directory.
+//! let host = tempfile::tempdir().unwrap();
+//! let id = "1f".repeat(32);
+//! let cgroup = host.path().join(format!("sys/fs/cgroup/system.slice/docker-{id}.scope"));
+//! std::fs::create_dir_all(&cgroup).unwrap();
+//! std::fs::write(host.path().join("sys/fs/cgroup/cgroup.controllers"), "cpu memory").unwrap();
+//! std::fs::write(cgroup.join("cgroup.procs"), "4711\n").unwrap();
+//!
+//! let inventory = Arc::new(ScanInventory::new(Roots::under(host.path()), Options::default()));
+//! let (changes, mut heard) = Changes::channel(8);
+//! tokio::spawn(inventory.run(changes));
+//!
+//! assert!(matches!(heard.recv().await, Some((_, Change::Status(_)))));
+//! let Some((_, Change::Listed(containers))) = heard.recv().await else { panic!("no list") };
+//! assert_eq!(containers[0].id.as_str(), id);
+//! # }
+//! ```
+//!
+//! # What it can know
+//!
+//! - **Who:** the id, and the cgroup's path. Names, images and labels are the engine's.
+//! - **Since when:** the start of the oldest process in the cgroup. It is found once for each run and kept, since it tells
+//!   runs apart; another run is one in a new directory, or one whose every process is younger than the last look.
+//! - **Whether it runs:** only cgroups with processes count. Engines leave empty ones behind on cgroup v1.
+//!
+//! # Why this shape
+//!
+//! A scan costs some ten microseconds for each container, so it happens at start, when the collector asks for it (it watches
+//! the tree by inotify) and every [`Options::interval`] as a net. It runs on a thread for blocking work, within
+//! [`cgroup_reader::ScanLimits`], and a list is sent only when it differs from the last.
+//! [`ScanInventory::retire`] ends the scans once nobody listens.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("source-cgroup scans Linux cgroups: build it for Linux, or leave it out");
+
+#[cfg(target_os = "linux")]
+mod clock;
+#[cfg(target_os = "linux")]
+mod inventory;
+#[cfg(target_os = "linux")]
+mod processes;
+#[cfg(target_os = "linux")]
+mod scanner;
+
+#[cfg(target_os = "linux")]
+pub use inventory::{Options, ScanInventory};
+
+#[cfg(all(doctest, target_os = "linux"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
