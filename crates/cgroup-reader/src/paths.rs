@@ -210,6 +210,18 @@ impl CgroupPath {
         cut
     }
 
+    /// The cgroups above: each path without its last component, those at the top left out. `None` if that leaves nothing.
+    /// What limits a cgroup's ancestors limits it too.
+    #[must_use]
+    pub fn parent(&self) -> Option<CgroupPath> {
+        let above = |path: &Option<Arc<str>>| {
+            let (parent, name) = path.as_deref()?.rsplit_once('/')?;
+            (!name.is_empty()).then(|| if parent.is_empty() { "/".into() } else { parent.into() })
+        };
+        let paths = std::array::from_fn(|at| above(&self.paths[at]));
+        paths.iter().any(Option::is_some).then_some(CgroupPath { paths })
+    }
+
     /// Whether the paths are relative to a private cgroup namespace that the process is not below: `/../<id>`. They lead to
     /// no directory; look for the id instead.
     #[must_use]
@@ -340,6 +352,10 @@ mod tests {
         }
         assert_eq!(cut.get(Controller::Cpuset), Some("/"));
         assert_eq!(paths.container().unwrap().id, A);
+        let above = cut.parent().unwrap();
+        assert_eq!((above.get(Controller::Memory), above.get(Controller::Cpuset)), (Some("/docker"), None));
+        assert_eq!(above.parent().unwrap().get(Controller::Memory), Some("/"));
+        assert_eq!(above.parent().unwrap().parent(), None);
         assert!(!paths.is_foreign());
         assert!(CgroupPath::parse(format!("0::/../{A}\n").as_bytes()).is_foreign());
         assert_eq!(CgroupPath::parse(b"0::/\n").container(), None);

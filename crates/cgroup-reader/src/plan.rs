@@ -298,6 +298,39 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
+        /// Whatever stands in whichever file, each planned slot is filled and nothing panics.
+        #[test]
+        fn any_bytes_fill_every_slot(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            text in "((cpu|total=|some|max|[0-9]{1,20}|-|,|[0-9]:[0-9]|Read|rbytes=|eth0:) ?\n?){0,20}",
+        ) {
+            let fields = [
+                Field::Whole, Field::Key("cpu"), Field::KeyIndex("cpu", 3), Field::Index(1), Field::Psi(PsiLine::Some),
+                Field::Lines, Field::CpuList, Field::Column("Read"),
+            ];
+            let at = |place, field| SourceKey::same(At::new(place, field, Scale::UserHzToNanos));
+            let scalars: Vec<_> = fields.into_iter().map(|field| at(Place::System("stat"), field)).zip(0..).collect();
+            let column = |place, name| at(place, Field::Column(name));
+            let io = Place::Cgroup(Controller::Blkio, "io.stat");
+            let tables: [(usize, &[(SourceKey, usize)]); 3] = [
+                (0, &[(column(io, "rbytes"), 0), (column(io, "Read"), 1)]),
+                (1, &[(column(Place::Proc("net/dev"), "rx_bytes"), 0)]),
+                (2, &[(column(Place::System("diskstats"), "reads"), 0)]),
+            ];
+            for version in [Version::V1, Version::V2] {
+                let plan = Plan::compile(version, &scalars, &tables);
+                let mut filled = [Table::new(), Table::new(), Table::new()];
+                for input in [&bytes[..], text.as_bytes()] {
+                    let mut slots = [Slot::default(); 8];
+                    plan.begin(&mut slots, &mut filled);
+                    for file in 0..plan.places().len() {
+                        plan.fill(file, input, Units::default(), &mut slots, &mut filled);
+                    }
+                    prop_assert!(slots.iter().all(|slot| *slot != Slot::default()));
+                }
+            }
+        }
+
         /// The fast path, with whatever the plan has learnt, agrees with a plan that has learnt nothing.
         #[test]
         fn hints_never_change_a_reading(texts in proptest::collection::vec("((a|b|c|d|ab)( [0-9]{1,3})?\n){0,6}", 1..6)) {

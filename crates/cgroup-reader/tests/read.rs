@@ -458,23 +458,37 @@ fn the_live_host() {
     let Ok(host) = Host::detect(&Roots::default()) else { return };
     let Ok(path) = host.cgroup_path(std::process::id()) else { return };
     let budget = FdBudget::new(50);
-    let Ok(mut handle) = Handle::open(&host, &Directories::of(&host, &path), None, &budget) else { return };
+    let process = host.process(std::process::id()).unwrap();
+    let Ok(mut handle) = Handle::open(&host, &Directories::of(&host, &path), Some(process), &budget) else {
+        return;
+    };
     let events = At::key(Core, "cgroup.events", "populated", Scale::One);
-    let keys = [(SCALARS[0].1, 0), (SCALARS[12].1, 1), (SCALARS[10].1, 2), (SourceKey::same(events), 3)];
-    let plan = Plan::compile(host.version(), &keys, &[]);
-    let mut slots = [Slot::default(); 4];
+    // Longer than a page, and handed out by pages.
+    let zones = At::system("zoneinfo", Field::Lines, Scale::One);
+    let same = SourceKey::same;
+    let keys =
+        [(SCALARS[0].1, 0), (SCALARS[12].1, 1), (SCALARS[10].1, 2), (same(events), 3), (same(zones), 4)];
+    let plan = Plan::compile(host.version(), &keys, &[(0, &NETWORK)]);
+    let (mut slots, mut tables) = ([Slot::default(); 5], [Table::new()]);
     let mut before = None;
-    for _ in 0..2 {
-        handle.read(&plan, &mut slots, &mut []).unwrap();
+    for _ in 0..3 {
+        handle.read(&plan, &mut slots, &mut tables).unwrap();
         if let Some(cpu) = slots[0].value() {
             assert!(before <= Some(cpu), "cpu time does not run backwards");
             before = Some(cpu);
         }
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+        let kib: u64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert_eq!(slots[1], Slot::Value(kib * 1024));
+        if let Ok(zoneinfo) = fs::read_to_string("/proc/zoneinfo") {
+            assert_eq!(
+                slots[4],
+                Slot::Value(zoneinfo.lines().filter(|line| !line.is_empty()).count() as u64)
+            );
+        }
+        assert!(slots.iter().all(|slot| slot.absence() != Some(Absence::Malformed)), "{slots:?}");
+        assert!(tables[0].iter().all(|row| row.cells.iter().all(|cell| cell.value().is_some())));
+        assert!(tables[0].get("lo").is_some());
     }
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
-    let kib: u64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert_eq!(slots[1], Slot::Value(kib * 1024));
-    assert!(slots.iter().all(|slot| slot.absence() != Some(Absence::Malformed)), "{slots:?}");
-    assert!(host.process(std::process::id()).is_ok());
     assert!(host.network_namespace(std::process::id()).is_ok());
 }
