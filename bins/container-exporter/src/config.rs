@@ -37,7 +37,7 @@ use table::{KEYS, Key, Preset};
 const DEFAULT_FILE: &str = include_str!("../default-config.toml");
 
 /// What the configuration is made from.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Inputs {
     /// The file of `--config`.
     pub(crate) file: Option<PathBuf>,
@@ -160,7 +160,6 @@ pub(crate) struct Changes {
 
 impl Loaded {
     /// Compares with the configuration that a reload has read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the SIGHUP handler arrives with the application"))]
     pub(crate) fn changes(&self, newer: &Self) -> Changes {
         let mut changes = Changes::default();
         for (old, new) in self.effective.iter().zip(&newer.effective) {

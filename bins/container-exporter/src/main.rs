@@ -7,6 +7,7 @@ use clap::Parser;
 mod app;
 mod cli;
 mod config;
+mod doctor;
 mod out;
 
 use cli::{Cli, Command, ConfigAction};
@@ -66,7 +67,7 @@ fn dispatch(command: &Command, inputs: &Inputs) -> Result<(), Failure> {
         | Command::Health { .. }
         | Command::Doctor => {
             let loaded = config::load(inputs)?;
-            return app::run(command, inputs, &loaded).map_err(|error| Failure::RunTime(error.into()));
+            return app::run(command, inputs, loaded).map_err(|error| Failure::RunTime(error.into()));
         }
     };
     out::print(&text).map_err(|error| {

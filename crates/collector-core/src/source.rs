@@ -107,6 +107,11 @@ pub trait Inventory: Send + Sync + 'static {
         false
     }
 
+    /// Whether nobody asked for its engine by name and it has never been there: then nothing is said of it.
+    fn is_dormant(&self) -> bool {
+        false
+    }
+
     /// Counters of this inventory: requests to the engine, events, errors.
     fn counters(&self) -> SourceCounters {
         SourceCounters::default()

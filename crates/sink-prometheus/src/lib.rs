@@ -202,6 +202,15 @@ impl PrometheusSink {
         Ok(query.groups(self.plan(query.profile)))
     }
 
+    /// Whether a request's page shows the root cgroup, so that it is worth collecting.
+    ///
+    /// # Errors
+    ///
+    /// As [`groups`](Self::groups).
+    pub fn shows_root(&self, query: &[(String, String)]) -> Result<bool, QueryError> {
+        Ok(Query::parse(query, &self.options)?.profile == Profile::Cadvisor)
+    }
+
     /// Makes a page of a snapshot. The body is written while it is read.
     ///
     /// # Errors

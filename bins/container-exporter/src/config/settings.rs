@@ -90,8 +90,10 @@ pub(crate) struct Containers {
 /// What is measured, and the names it has by default.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
-    /// The groups that are on.
+    /// The groups of a page whose request names none.
     pub(crate) groups: Groups,
+    /// The groups that are switched off, also for requests that name them.
+    pub(crate) off: Groups,
     /// The profile of requests that name none.
     pub(crate) profile: Profile,
     /// How old a shared collection may be.
@@ -303,6 +305,7 @@ fn metrics(parsed: &ParsedMetrics) -> Metrics {
     let named = parsed.groups.iter().filter_map(|name| Group::parse(name));
     Metrics {
         groups: named.filter(|group| !off.has(*group)).collect(),
+        off,
         profile: parsed.profile,
         max_age: Duration::from_millis(parsed.max_age_ms),
         timeout: Duration::from_secs_f64(parsed.timeout),

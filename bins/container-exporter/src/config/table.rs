@@ -230,7 +230,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("metrics.timeout", Kind::Seconds { min: 0.1, max: 60.0 }, Preset::Is("10"),
         "The longest a collection may take, also where the scraper would wait longer; what is not read by then is absent from that page.").reload(),
     Key::new("metrics.filesystem_interval", Kind::Seconds { min: SECOND, max: DAY }, Preset::Is("600"),
-        "The least time between two walks through the writable layer of one container, which find its size.").reload(),
+        "The least time between two walks through the writable layer of one container, which find its size."),
 
     Key::new("labels.on_series", Kind::List(&Kind::Text), Preset::Is("[]"),
         "The keys of the container labels, such as `com.docker.compose.service`, that stand on every series; they stand on `container_info` in any case.").reload(),
@@ -263,7 +263,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("server.drain_timeout", Kind::Seconds { min: 0.0, max: 300.0 }, Preset::Is("5"),
         "How long open requests may go on after SIGTERM."),
     Key::new("server.compression", Kind::Choice(&["auto", "always", "never"]), Preset::Is("\"auto\""),
-        "Whether pages are compressed for peers that accept it; `auto` does so except on loopback, where it only costs.").reload(),
+        "Whether pages are compressed for peers that accept it; `auto` does so except on loopback, where it only costs."),
 
     Key::new("otlp.endpoint", Kind::Url, Preset::Unset { example: "\"http://otel-collector:4318\"" },
         "The base URL of the collector; by HTTP, `/v1/metrics` is added.").otel(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).not_yet(NO_OTLP),

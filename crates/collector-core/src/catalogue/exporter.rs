@@ -15,7 +15,6 @@ const ABSENT: &[Attribute] = &[
 const BUILD: &[Attribute] = &[
     Attribute { name: "version", values: Values::Capped(1) },
     Attribute { name: "revision", values: Values::Capped(1) },
-    Attribute { name: "rustc", values: Values::Capped(1) },
 ];
 const ENGINE: &[Attribute] = &[
     Attribute { name: "source", values: Values::Capped(16) },
@@ -46,7 +45,7 @@ pub(super) mod ids {
 
 rows! { super::host::END;
     BUILD_INFO = Row::exporter(
-        MetricDef::gauge("container_exporter.build_info", Unit::One, G, "1, with version, revision and compiler as labels.").by(BUILD),
+        MetricDef::gauge("container_exporter.build_info", Unit::One, G, "1, with version and revision as labels.").by(BUILD),
         Source::CollectorTable(Dimension::Build));
     ENGINE_INFO = Row::exporter(
         MetricDef::gauge("container_exporter.engine_info", Unit::One, G, "1 for each engine that answered, with what it says of itself as labels.").by(ENGINE),
@@ -96,7 +95,8 @@ rows! { super::host::END;
         MetricDef::counter("container_exporter.http_requests", Unit::Count("{request}"), G, "HTTP requests answered, by handler and status code class.").by(HTTP),
         Source::CollectorTable(Dimension::Http));
     HTTP_REFUSED = Row::exporter(
-        MetricDef::counter("container_exporter.http_refused", Unit::Count("{request}"), G, "HTTP requests and connections refused because a limit was reached."), COUNTED);
+        MetricDef::counter("container_exporter.http_refused", Unit::Count("{request}"), G, "HTTP requests and connections refused because a limit was reached, by limit.").by(BY_REASON),
+        Source::CollectorTable(Dimension::Reason));
     HTTP_CONNECTIONS = Row::exporter(
         MetricDef::gauge("container_exporter.http_connections", Unit::Count("{connection}"), G, "Open HTTP connections."), COUNTED);
 }

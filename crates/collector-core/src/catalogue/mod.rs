@@ -110,7 +110,7 @@ impl Dimension {
             }
             Self::Absent => &["group", "reason"],
             Self::Reason => &["reason"],
-            Self::Build => &["version", "revision", "rustc"],
+            Self::Build => &["version", "revision"],
             Self::Http => &["handler", "code"],
             Self::Versions => {
                 &["kernelVersion", "osVersion", "dockerVersion", "cadvisorVersion", "cadvisorRevision"]

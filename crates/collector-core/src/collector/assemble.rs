@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Shared,
-    entry::{Entry, Shown},
+    entry::{Entry, Shown, absent as nothing_read},
     own,
 };
 use crate::{
@@ -34,7 +34,7 @@ static FROM_KERNEL: LazyLock<Vec<(Group, RowId)>> = LazyLock::new(|| {
         matches!(source, Source::Key(_) | Source::PerKey(..) | Source::Sampler | Source::SamplerTable(_))
     };
     let rows = catalogue::get().iter();
-    rows.filter(|(_, row)| row.entity == Entity::Container && from_kernel(&row.source))
+    rows.filter(|(_, row)| row.entity == Entity::Container && !row.hidden && from_kernel(&row.source))
         .map(|(id, row)| (row.group, id))
         .collect()
 });
@@ -52,7 +52,7 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
             let runs = shown.container.state.has_processes();
             let sample = sample.unwrap_or_else(|| {
                 timed_out += u64::from(runs);
-                Sample::absent(if runs { Absence::Timeout } else { Absence::NotRunning })
+                nothing_read(if runs { Absence::Timeout } else { Absence::NotRunning })
             });
             if runs {
                 note_absent(&sample, read.groups, &mut absent);

@@ -4,7 +4,10 @@
 //! a read that hangs blocks only its own container.
 
 use std::{
-    sync::{Arc, Mutex, TryLockError, Weak},
+    sync::{
+        Arc, Mutex, TryLockError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal,
-    catalogue::{self, Inputs, Source, ids},
+    catalogue::{self, Dimension, Inputs, Source, ids},
     cpu::{CpuReading, CpuWindow, Monotonic},
 };
 
@@ -24,6 +27,8 @@ pub(super) struct Entry {
     pub(super) id: ContainerId,
     state: Mutex<EntryState>,
     probe: Mutex<ProbeSlot>,
+    /// A thread did not come back from reading it in time.
+    hangs: AtomicBool,
 }
 
 struct EntryState {
@@ -41,6 +46,10 @@ struct EntryState {
 struct Run {
     cpu: Follower,
     oom: Follower,
+    /// The engine's count of restarts when the run began, or when it was first seen.
+    restarts_before: Option<u64>,
+    /// The kernel's count of OOM kills could be read.
+    oom_read: bool,
     /// OOM kills counted in this run.
     oom_kills: u64,
     /// The engine spoke of an OOM kill in this run.
@@ -55,11 +64,13 @@ struct Run {
 }
 
 impl Run {
-    fn new(interval: Duration, seen_from_its_start: bool) -> Self {
+    fn new(container: &Container, interval: Duration, seen_from_its_start: bool) -> Self {
         let follower = if seen_from_its_start { Follower::born() } else { Follower::default() };
         Self {
             cpu: follower,
             oom: follower,
+            restarts_before: container.restart_count,
+            oom_read: false,
             oom_kills: 0,
             oom_hint: false,
             window: CpuWindow::new(interval),
@@ -95,7 +106,7 @@ impl Entry {
         let seen_from_its_start = container.started_at.is_some_and(|at| at >= shared.started_at)
             || !container.state.has_processes();
         let ended = !container.state.has_processes();
-        let mut current = Run::new(shared.options.interval, seen_from_its_start);
+        let mut current = Run::new(&container, lock(&shared.live).interval, seen_from_its_start);
         current.ended = ended;
         Self {
             id: container.id.clone(),
@@ -109,6 +120,7 @@ impl Entry {
                 current,
             }),
             probe: Mutex::default(),
+            hangs: AtomicBool::new(false),
         }
     }
 
@@ -153,14 +165,15 @@ impl Entry {
             // A container that was first seen stopped, or that ran before, restarts; one that was only made starts.
             let known_run = old.started_at.is_some() || had;
             if known_run {
-                let by_policy = match (old.restart_count, new.restart_count) {
+                // Not against the last description: the engine raises its count before the run begins.
+                let by_policy = match (state.current.restarts_before, new.restart_count) {
                     (Some(before), Some(after)) if after > before => after - before,
                     _ => 1,
                 };
                 state.restarts += by_policy;
             }
             state.run += 1;
-            state.current = Run::new(shared.options.interval, true);
+            state.current = Run::new(&new, lock(&shared.live).interval, true);
         }
         state.container = Arc::new(new);
         let run = state.run;
@@ -178,7 +191,16 @@ impl Entry {
             state.end_run(None, shared);
         }
         drop(state);
+        self.forget();
+    }
+
+    /// It is not watched any more, but may well run on: nothing has ended.
+    pub(super) fn forget(&self) {
         self.drop_probe_before(u64::MAX);
+    }
+
+    pub(super) fn set_interval(&self, interval: Duration) {
+        lock(&self.state).current.window.set_interval(interval);
     }
 
     pub(super) fn oom_hint(&self, shared: &Shared) {
@@ -201,12 +223,20 @@ impl Entry {
 
     /// Reads the groups. Called on a sampling thread.
     pub(super) fn sample(self: &Arc<Self>, groups: Groups, shared: &Arc<Shared>) -> Sample {
-        match self.probe.try_lock() {
-            Ok(mut slot) => self.sample_locked(&mut slot, groups, shared),
-            Err(TryLockError::Poisoned(_)) => Sample::absent(Absence::Malformed),
-            // Another thread is in it: either it hangs there, or the run is just ending.
-            Err(TryLockError::WouldBlock) => Sample::absent(Absence::Timeout),
-        }
+        // Another thread may be in it, as when the run has just begun. Whoever waited for it in vain once does not wait
+        // again before it came back.
+        let slot = if self.hangs.load(Relaxed) { self.probe.try_lock().ok() } else { self.lock_probe_soon() };
+        self.hangs.store(slot.is_none(), Relaxed);
+        let Some(mut slot) = slot else { return absent(Absence::Timeout) };
+        let sample = self.sample_locked(&mut slot, groups, shared);
+        drop(slot);
+        // Whoever ended the run meanwhile could not close the files.
+        let (run, runs) = {
+            let state = lock(&self.state);
+            (state.run, state.container.state.has_processes())
+        };
+        self.drop_probe_before(if runs { run } else { run + 1 });
+        sample
     }
 
     fn sample_locked(self: &Arc<Self>, slot: &mut ProbeSlot, groups: Groups, shared: &Arc<Shared>) -> Sample {
@@ -219,30 +249,30 @@ impl Entry {
         }
         if !container.state.has_processes() || final_taken {
             slot.probe = None;
-            return Sample::absent(Absence::NotRunning);
+            return absent(Absence::NotRunning);
         }
         if slot.probe.is_none() {
             if let Some((reason, at)) = slot.failed
-                && at.elapsed() < OPEN_AGAIN
+                && shared.now().saturating_duration_since(at) < OPEN_AGAIN
             {
-                return Sample::absent(reason);
+                return absent(reason);
             }
             match shared.sampler.open(&container, self.on_signal(run, shared)) {
                 Ok(probe) => slot.probe = Some(probe),
                 Err(reason) => {
-                    slot.failed = Some((reason, Instant::now()));
-                    return Sample::absent(reason);
+                    slot.failed = Some((reason, shared.now()));
+                    return absent(reason);
                 }
             }
         }
-        let Some(probe) = slot.probe.as_mut() else { return Sample::absent(Absence::NotRunning) };
+        let Some(probe) = slot.probe.as_mut() else { return absent(Absence::NotRunning) };
         let mut sample = Sample::absent(Absence::NotCollected);
         let read = probe.sample(groups, &mut sample);
         self.account(run, &mut sample, shared);
         if read.is_err() {
             slot.probe = None;
-            slot.failed = Some((Absence::NotRunning, Instant::now()));
-            return Sample::absent(Absence::NotRunning);
+            slot.failed = Some((Absence::NotRunning, shared.now()));
+            return absent(Absence::NotRunning);
         }
         derive(&container, groups, &mut sample);
         sample
@@ -250,7 +280,7 @@ impl Entry {
 
     /// Counts what a sample tells, and fills the rows that need an earlier sample.
     fn account(&self, run: u64, sample: &mut Sample, shared: &Shared) {
-        let now = Monotonic::new(shared.started.elapsed());
+        let now = Monotonic::new(shared.now().saturating_duration_since(shared.started));
         let mut state = lock(&self.state);
         if state.run != run {
             return;
@@ -261,6 +291,7 @@ impl Entry {
             sample.set(ids::CPU_USAGE_PERCENT, Reading::float(percent));
         }
         if let Some(kills) = sample.get(ids::MEMORY_EVENTS_OOM_KILL).as_u64() {
+            state.current.oom_read = true;
             let more = state.current.oom.read(kills);
             state.current.oom_kills += more;
             state.oom_events += more;
@@ -334,7 +365,8 @@ impl EntryState {
 
     /// Where the kernel's own count was missed, the engine's word counts for one kill.
     fn count_oom_unseen(&mut self, engine_says: bool, shared: &Shared) {
-        if engine_says && self.current.missed && self.current.oom_kills == 0 {
+        let unseen = self.current.ended && (self.current.missed || !self.current.oom_read);
+        if engine_says && unseen && self.current.oom_kills == 0 {
             self.current.oom_kills = 1;
             self.oom_events += 1;
             shared.totals.oom_kills(1);
@@ -346,8 +378,17 @@ fn differs<T: PartialEq>(old: Option<T>, new: Option<T>) -> bool {
     matches!((old, new), (Some(old), Some(new)) if old != new)
 }
 
+/// A sample of which nothing could be read, tables included.
+pub(super) fn absent(reason: Absence) -> Sample {
+    let mut sample = Sample::absent(reason);
+    for dimension in [Dimension::Device, Dimension::Interface, Dimension::Filesystem] {
+        sample.table_mut(dimension).absence = Some(reason);
+    }
+    sample
+}
+
 /// Fills the rows that are formulas over others.
-fn derive(container: &Container, groups: Groups, sample: &mut Sample) {
+pub(super) fn derive(container: &Container, groups: Groups, sample: &mut Sample) {
     for (id, row) in catalogue::get().iter() {
         if let Source::Derived(formula) = row.source
             && groups.has(row.group)

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::{
     ContainerId, Group, Groups, Inventory, Sample, Sampler, Snapshot,
@@ -130,8 +130,12 @@ pub struct SourceReport {
     pub status: Option<SourceStatus>,
     /// How many containers of it are watched.
     pub containers: usize,
+    /// Whether it has listed its containers.
+    pub listed: bool,
     /// Whether it is only heard until another has listed.
     pub fallback: bool,
+    /// Whether nobody asked for it by name and it was never there: see [`Inventory::is_dormant`].
+    pub dormant: bool,
 }
 
 /// A collection that runs: what it covers, and where its result will be.
@@ -141,9 +145,17 @@ struct Running {
     result: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
+/// What a reload of the configuration changes.
+struct Live {
+    interval: Duration,
+    selection: Selection,
+}
+
 /// State that tasks, threads and callers share.
 struct Shared {
     options: Options,
+    /// What can change while the collector runs.
+    live: Mutex<Live>,
     started: Instant,
     started_at: SystemTime,
     inventories: Vec<Arc<dyn Inventory>>,
@@ -158,7 +170,25 @@ struct Shared {
     totals: account::Totals,
     counts: own::Counts,
     own_metrics: OwnMetrics,
-    stop: Notify,
+    stop: watch::Sender<bool>,
+    /// How far the tests have moved the clock ahead.
+    #[cfg(test)]
+    ahead: Mutex<Duration>,
+}
+
+impl Shared {
+    /// The time on the clock that does not go back.
+    fn now(&self) -> Instant {
+        #[cfg(test)]
+        return Instant::now() + *lock(&self.ahead);
+        #[cfg(not(test))]
+        Instant::now()
+    }
+
+    /// Waits until the last handle is gone. A flag and not a call: whoever is busy just then finds it later.
+    async fn stopped(&self) {
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
 }
 
 /// Joins inventories and a sampler. A handle: clones are the same collector, which ends with the last of them.
@@ -174,7 +204,7 @@ struct End(Weak<Shared>);
 impl Drop for End {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.stop.notify_waiters();
+            shared.stop.send_replace(true);
             shared.pool.close();
         }
     }
@@ -196,7 +226,9 @@ impl Collector {
         own_metrics: OwnMetrics,
     ) -> Self {
         let table = Table::new(&inventories);
+        let live = Live { interval: options.interval, selection: options.selection.clone() };
         let shared = Arc::new(Shared {
+            live: Mutex::new(live),
             pool: Pool::new(options.workers),
             options,
             started: Instant::now(),
@@ -210,7 +242,9 @@ impl Collector {
             totals: account::Totals::default(),
             counts: own::Counts::default(),
             own_metrics,
-            stop: Notify::new(),
+            stop: watch::Sender::new(false),
+            #[cfg(test)]
+            ahead: Mutex::default(),
         });
         run::spawn(&shared);
         Self { _end: Arc::new(End(Arc::downgrade(&shared))), shared }
@@ -231,6 +265,26 @@ impl Collector {
     #[must_use]
     pub fn sources(&self) -> Vec<SourceReport> {
         lock(&self.shared.table).reports(&self.shared.inventories)
+    }
+
+    /// Changes the window of the CPU percentage.
+    pub fn set_interval(&self, interval: Duration) {
+        let mut live = lock(&self.shared.live);
+        live.interval = interval;
+        drop(live);
+        for entry in lock(&self.shared.table).entries() {
+            entry.set_interval(interval);
+        }
+    }
+
+    /// Changes which containers are watched; those that become wanted appear with the list that this asks for.
+    pub fn set_selection(&self, selection: Selection) {
+        lock(&self.shared.live).selection = selection;
+        lock(&self.shared.table).reselect(&self.shared);
+        for inventory in &self.shared.inventories {
+            inventory.relist();
+        }
+        self.shared.applied.send_modify(|applied| *applied += 1);
     }
 
     /// Waits until the table of containers satisfies `done`, which is asked again after each change. For tests and

@@ -46,6 +46,9 @@ pub(super) fn fill(shared: &Shared, sample: &mut Sample) {
         sample.set_in(ids::CONTAINERS_DROPPED, &[reason], Reading::int(containers));
     }
     for (inventory, report) in shared.inventories.iter().zip(reports) {
+        if report.dormant {
+            continue;
+        }
         let labels: &[&str] = &[inventory.name()];
         let mut set = |row, value: u64| sample.set_in(row, labels, Reading::int(value));
         let counters = inventory.counters();
@@ -58,7 +61,10 @@ pub(super) fn fill(shared: &Shared, sample: &mut Sample) {
         set(ids::SOURCE_RECONNECTS, counters.reconnects);
         set(ids::SOURCE_LISTS, counters.lists);
         set(ids::SOURCE_MALFORMED, counters.malformed);
-        if let Some(SourceStatus::Up(info)) = &report.status {
+        // An engine is up before it has said what it is: half a description would be another series.
+        if let Some(SourceStatus::Up(info)) = &report.status
+            && !info.version.is_empty()
+        {
             let labels = [
                 inventory.name(),
                 &info.engine,

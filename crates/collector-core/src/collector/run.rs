@@ -3,21 +3,26 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep_until, timeout},
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
     COUNTED, Hint, Request, Running, Shared,
     assemble::{Read, assemble},
-    entry::Entry,
+    entry::{Entry, derive},
     lock,
+    workers::STUCK_AFTER,
 };
-use crate::{Absence, Change, Changes, ContainerId, Group, Groups, Sample, Snapshot, source::TreeChange};
+use crate::{
+    Absence, Change, Changes, Container, ContainerId, Engine, Group, Groups, Sample, Snapshot, SourceStatus,
+    State, source::TreeChange,
+};
 
 /// Changes that may wait to be applied.
 const CHANGES_WAITING: usize = 64;
@@ -33,7 +38,7 @@ pub(super) fn spawn(shared: &Arc<Shared>) {
     let (sender, receiver) = mpsc::channel(CHANGES_WAITING);
     for (source, inventory) in shared.inventories.iter().enumerate() {
         let changes = Changes { source, sender: sender.clone() };
-        tokio::spawn(Arc::clone(inventory).run(changes));
+        tokio::spawn(attend(tokio::spawn(Arc::clone(inventory).run(changes.clone())), changes));
     }
     drop(sender);
     tokio::spawn(follow(Arc::clone(shared), receiver));
@@ -45,6 +50,14 @@ pub(super) fn spawn(shared: &Arc<Shared>) {
     tokio::spawn(heed(Arc::clone(shared), heard));
 }
 
+/// An inventory runs as long as the collector. One that does not is down, and the others go on.
+async fn attend(inventory: JoinHandle<()>, changes: Changes) {
+    let _ = inventory.await;
+    let down = "its task has ended, which is a fault of this program: start the exporter again";
+    // Where the collector has ended there is nobody to tell.
+    let _ = changes.send(Change::Status(SourceStatus::Down(down.to_owned()))).await;
+}
+
 /// Applies changes as they come.
 async fn follow(shared: Arc<Shared>, mut changes: mpsc::Receiver<(usize, Change)>) {
     loop {
@@ -53,7 +66,7 @@ async fn follow(shared: Arc<Shared>, mut changes: mpsc::Receiver<(usize, Change)
                 Some(change) => change,
                 None => return,
             },
-            () = shared.stop.notified() => return,
+            () = shared.stopped() => return,
         };
         let begun = lock(&shared.table).apply(source, change, &shared);
         if !begun.is_empty() {
@@ -82,7 +95,7 @@ async fn heed(shared: Arc<Shared>, mut hints: mpsc::Receiver<Hint>) {
         let wake = due.map(|due| due.max(not_before));
         let sleep = async {
             match wake {
-                Some(wake) => sleep_until(wake.into()).await,
+                Some(wake) => sleep_until(wake).await,
                 None => std::future::pending().await,
             }
         };
@@ -113,7 +126,7 @@ async fn heed(shared: Arc<Shared>, mut hints: mpsc::Receiver<Hint>) {
                     }
                 }
             }
-            () = shared.stop.notified() => return,
+            () = shared.stopped() => return,
         }
     }
 }
@@ -139,7 +152,7 @@ impl Shared {
         let latest = lock(&self.latest);
         let (at, snapshot) = latest.as_ref()?;
         let covers = snapshot.groups.covers(groups) && (snapshot.root.is_some() || !root);
-        (at.elapsed() < max_age && covers).then(|| Arc::clone(snapshot))
+        (self.now().saturating_duration_since(*at) < max_age && covers).then(|| Arc::clone(snapshot))
     }
 
     fn join_or_start(
@@ -150,6 +163,8 @@ impl Shared {
         let mut running = lock(&self.running);
         if let Some(running) = running.as_ref()
             && running.groups.covers(groups)
+            // One that broke off without a result would be joined for ever.
+            && running.result.has_changed().is_ok()
             && (running.root || !request.root)
         {
             return running.result.clone();
@@ -159,10 +174,12 @@ impl Shared {
         drop(running);
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            let began = Instant::now();
+            let began = shared.now();
             let snapshot = Arc::new(shared.run_collection(groups, request).await);
             shared.counts.collections.add(1);
-            shared.counts.collection_nanos.add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            shared.counts.collection_nanos.add(
+                u64::try_from(shared.now().saturating_duration_since(began).as_nanos()).unwrap_or(u64::MAX),
+            );
             *lock(&shared.latest) = Some((began, Arc::clone(&snapshot)));
             let mut running = lock(&shared.running);
             if running.as_ref().is_some_and(|running| running.result.same_channel(&sender.subscribe())) {
@@ -207,9 +224,17 @@ impl Shared {
                 *lock(&results[item]) = sample;
             })
         };
-        if timeout(request.deadline, job.finished()).await.is_err() {
-            job.cancel();
-            self.pool.replace_stuck();
+        let help = async {
+            loop {
+                sleep(STUCK_AFTER).await;
+                self.pool.replace_stuck();
+            }
+        };
+        tokio::select! {
+            finished = timeout(request.deadline, job.finished()) => if finished.is_err() {
+                job.cancel();
+            },
+            () = help => {}
         }
         let take = |item: usize| lock(&results[item]).take();
         let read = Read {
@@ -225,7 +250,15 @@ impl Shared {
     fn sample_host(&self, root: bool, groups: Groups) -> Option<Sample> {
         let mut sample = Sample::absent(Absence::NotCollected);
         if root {
-            return self.sampler.root(groups, &mut sample).then_some(sample);
+            if !self.sampler.root(groups, &mut sample) {
+                return None;
+            }
+            derive(
+                &Container::new(ContainerId::new("/"), Engine::Kernel, State::Running),
+                groups,
+                &mut sample,
+            );
+            return Some(sample);
         }
         if groups.has(Group::Host) {
             self.sampler.host(groups, &mut sample);

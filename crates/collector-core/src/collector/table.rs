@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Shared, SourceReport, entry::Entry};
+use super::{Shared, SourceReport, entry::Entry, lock};
 use crate::{Change, Container, ContainerId, Inventory, SourceStatus, source::TreeChange};
 
 /// Ids of containers that are known but not watched are remembered up to this number.
@@ -75,11 +75,14 @@ impl Table {
             .iter()
             .zip(statuses)
             .zip(containers)
-            .map(|((inventory, status), containers)| SourceReport {
+            .zip(self.listed.iter().copied())
+            .map(|(((inventory, status), containers), listed)| SourceReport {
                 name: inventory.name().to_owned(),
                 status,
                 containers,
+                listed,
                 fallback: inventory.is_fallback(),
+                dormant: inventory.is_dormant(),
             })
             .collect()
     }
@@ -110,8 +113,11 @@ impl Table {
             }
             Change::Listed(containers) => self.list(source, containers, shared),
             Change::Upsert(container) => {
+                let runs = container.state.has_processes();
                 let begun = self.upsert(source, *container, shared);
-                self.evict_stopped(shared);
+                if !runs {
+                    self.evict_stopped(shared);
+                }
                 begun.into_iter().collect()
             }
             Change::Gone(id) => {
@@ -147,7 +153,8 @@ impl Table {
             .collect();
         for id in gone {
             if let Some(entry) = self.entries.remove(&id) {
-                entry.remove(shared);
+                // What a fallback saw and the engine does not list is not known to have ended.
+                if entry.source() == source { entry.remove(shared) } else { entry.forget() }
             }
         }
         self.refused.retain(|id, (other, _)| *other != source || listed.contains(id));
@@ -156,16 +163,15 @@ impl Table {
     }
 
     fn upsert(&mut self, source: usize, container: Container, shared: &Shared) -> Option<Arc<Entry>> {
-        let labels = container.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        if !shared.options.selection.admits(container.name.as_deref(), container.image.as_deref(), labels) {
-            self.refuse(source, container.id, Refusal::Excluded, shared);
+        if !admits(shared, &container) {
+            self.refuse(source, container.id, Refusal::Excluded);
             return None;
         }
         if let Some(entry) = self.entries.get(&container.id) {
             return entry.update(container, source, shared).then(|| Arc::clone(entry));
         }
         if self.entries.len() >= shared.options.containers_max {
-            self.refuse(source, container.id, Refusal::TooMany, shared);
+            self.refuse(source, container.id, Refusal::TooMany);
             return None;
         }
         self.refused.remove(&container.id);
@@ -175,9 +181,24 @@ impl Table {
         runs.then_some(entry)
     }
 
-    fn refuse(&mut self, source: usize, id: ContainerId, refusal: Refusal, shared: &Shared) {
+    /// Lets go of what a new selection does not want.
+    pub(super) fn reselect(&mut self, shared: &Shared) {
+        self.refused.retain(|_, (_, refusal)| *refusal != Refusal::Excluded);
+        let excluded: Vec<(ContainerId, usize)> = self
+            .entries
+            .values()
+            .filter(|entry| !admits(shared, &entry.container()))
+            .map(|entry| (entry.id.clone(), entry.source()))
+            .collect();
+        for (id, source) in excluded {
+            self.refuse(source, id, Refusal::Excluded);
+        }
+    }
+
+    fn refuse(&mut self, source: usize, id: ContainerId, refusal: Refusal) {
         if let Some(entry) = self.entries.remove(&id) {
-            entry.remove(shared);
+            // It may well run on.
+            entry.forget();
         }
         if self.refused.len() < REFUSED_MAX {
             self.refused.insert(id, (source, refusal));
@@ -208,8 +229,13 @@ impl Table {
         if excess > 0 {
             stopped.sort_unstable();
             for (_, source, id) in stopped.drain(..excess) {
-                self.refuse(source, id, Refusal::TooManyStopped, shared);
+                self.refuse(source, id, Refusal::TooManyStopped);
             }
         }
     }
+}
+
+fn admits(shared: &Shared, container: &Container) -> bool {
+    let labels = container.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    lock(&shared.live).selection.admits(container.name.as_deref(), container.image.as_deref(), labels)
 }

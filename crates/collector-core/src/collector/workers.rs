@@ -1,16 +1,20 @@
 //! The sampling threads.
 //!
 //! A job is a list of items to be done, each by itself; threads take the next until none is left. A thread that hangs in
-//! an item keeps it; a further thread is started in its stead, within a bound, and threads beyond the wanted number end
-//! when they come back.
+//! an item keeps it; a further thread is started in its stead, within a bound, and ends when the other has come back.
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -24,6 +28,9 @@ type Work = Box<dyn Fn(usize) + Send + Sync>;
 const ITEMS_PER_THREAD: usize = 64;
 /// Threads at most, as a multiple of the wanted number.
 const THREADS_MAX_FACTOR: usize = 4;
+
+/// A thread that has been in one item for so long hangs there: reading a container takes some hundred microseconds.
+pub(super) const STUCK_AFTER: Duration = Duration::from_millis(200);
 
 /// A list of items that threads work off.
 pub(super) struct Job {
@@ -65,11 +72,15 @@ impl Job {
     }
 }
 
+/// One thread: when it began its item, in milliseconds since the pool began, plus one; 0 while it has none.
+#[derive(Default)]
+struct Worker(AtomicU64);
+
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Arc<Job>>,
     /// Threads alive.
-    threads: usize,
+    workers: Vec<Arc<Worker>>,
     /// Threads that wait for a job.
     idle: usize,
     closed: bool,
@@ -77,6 +88,7 @@ struct Queue {
 
 struct State {
     wanted: usize,
+    began: Instant,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
@@ -86,7 +98,12 @@ pub(super) struct Pool(Arc<State>);
 
 impl Pool {
     pub(super) fn new(wanted: usize) -> Self {
-        let state = State { wanted: wanted.max(1), queue: Mutex::default(), wake: Condvar::new() };
+        let state = State {
+            wanted: wanted.max(1),
+            began: Instant::now(),
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+        };
         Self(Arc::new(state))
     }
 
@@ -112,19 +129,19 @@ impl Pool {
         job
     }
 
-    /// Threads that are in an item although its job's deadline has passed cannot be told from busy ones here; whoever
-    /// waited in vain calls this, and a thread is added if none is idle.
+    /// Lets others take over what waits behind threads that hang. Whoever waits for a job calls this now and then.
     pub(super) fn replace_stuck(&self) {
         let mut queue = lock(&self.0.queue);
-        if queue.idle == 0 {
+        if queue.idle > 0 {
+            self.0.wake.notify_one();
+        } else if self.0.stuck(&queue) > 0 {
             self.0.spawn(&mut queue);
         }
     }
 
-    /// Threads above the wanted number: as many hang.
+    /// Threads that hang.
     pub(super) fn stuck(&self) -> usize {
-        let queue = lock(&self.0.queue);
-        queue.threads.saturating_sub(self.0.wanted)
+        self.0.stuck(&lock(&self.0.queue))
     }
 
     /// Ends the threads once they are idle.
@@ -135,8 +152,22 @@ impl Pool {
 }
 
 impl State {
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn stuck(&self, queue: &Queue) -> usize {
+        let now = self.millis();
+        let hangs = |worker: &&Arc<Worker>| match worker.0.load(Relaxed) {
+            0 => false,
+            began => u128::from(now.saturating_sub(began)) >= STUCK_AFTER.as_millis(),
+        };
+        queue.workers.iter().filter(hangs).count()
+    }
+
     fn ensure(self: &Arc<Self>, queue: &mut Queue, wanted: usize) {
-        while queue.idle < wanted && queue.threads < self.wanted {
+        let stuck = self.stuck(queue);
+        while queue.idle < wanted && queue.workers.len() < self.wanted + stuck {
             if !self.spawn(queue) {
                 return;
             }
@@ -144,15 +175,16 @@ impl State {
     }
 
     fn spawn(self: &Arc<Self>, queue: &mut Queue) -> bool {
-        if queue.threads >= self.wanted * THREADS_MAX_FACTOR || queue.closed {
+        if queue.workers.len() >= self.wanted * THREADS_MAX_FACTOR || queue.closed {
             return false;
         }
         let state = Arc::clone(self);
-        let spawned =
-            thread::Builder::new().name("sampler".into()).stack_size(256 * 1024).spawn(move || state.run());
-        match spawned {
+        let worker = Arc::new(Worker::default());
+        let known = Arc::clone(&worker);
+        let thread = thread::Builder::new().name("sampler".into()).stack_size(256 * 1024);
+        match thread.spawn(move || state.run(&worker)) {
             Ok(_) => {
-                queue.threads += 1;
+                queue.workers.push(known);
                 queue.idle += 1;
                 true
             }
@@ -163,7 +195,7 @@ impl State {
         }
     }
 
-    fn run(self: Arc<Self>) {
+    fn run(&self, worker: &Arc<Worker>) {
         let mut queue = lock(&self.queue);
         loop {
             if let Some(job) = queue.jobs.front().cloned() {
@@ -171,12 +203,7 @@ impl State {
                     Some(item) => {
                         queue.idle -= 1;
                         drop(queue);
-                        (job.work)(item);
-                        job.complete_one();
-                        while let Some(item) = job.take() {
-                            (job.work)(item);
-                            job.complete_one();
-                        }
+                        self.work_off(worker, &job, item);
                         queue = lock(&self.queue);
                         queue.idle += 1;
                     }
@@ -184,13 +211,28 @@ impl State {
                         queue.jobs.retain(|other| !Arc::ptr_eq(other, &job));
                     }
                 }
-            } else if queue.closed || queue.threads > self.wanted {
-                queue.threads -= 1;
+            } else if queue.closed || queue.workers.len() > self.wanted + self.stuck(&queue) {
+                queue.workers.retain(|other| !Arc::ptr_eq(other, worker));
                 queue.idle -= 1;
                 return;
             } else {
                 queue = self.wake.wait(queue).unwrap_or_else(std::sync::PoisonError::into_inner);
             }
+        }
+    }
+
+    /// Does this item and then others, until none is left.
+    fn work_off(&self, worker: &Worker, job: &Job, first: usize) {
+        let mut next = Some(first);
+        while let Some(item) = next {
+            worker.0.store(self.millis(), Relaxed);
+            // A sampler that panics loses its container, not the thread.
+            if catch_unwind(AssertUnwindSafe(|| (job.work)(item))).is_err() {
+                tracing::error!("a sampler panicked, which is a fault of this program: please report it");
+            }
+            worker.0.store(0, Relaxed);
+            job.complete_one();
+            next = job.take();
         }
     }
 }

@@ -1,0 +1,169 @@
+//! From settings to the parts that run: sources, sampler, collector, sink.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use cgroup_reader::Roots;
+use collector_core::{
+    Collector, Inventory, KernelOptions, KernelSampler, Options as CollectorOptions, Sampler,
+    labels::LabelPolicy,
+};
+use exporter_toolkit::Stats;
+use prometheus::Registry;
+use runtime_metrics::RuntimeMetrics;
+use sink_prometheus::{Options as SinkOptions, Profile, PrometheusSink};
+use source_cgroup::ScanInventory;
+use source_docker::{Candidate, DockerInventory, Endpoint, discover};
+use source_sim::{Clock, SimInventory, SimSampler};
+
+use super::{AppError, own};
+use crate::config::settings::{self, Settings, Source};
+
+/// The seed of the simulated hosts: every one is the same.
+const SIM_SEED: u64 = 1;
+
+/// What `run` and `once` run on.
+pub(super) struct Parts {
+    pub(super) collector: Collector,
+    /// Where the server's counts will be, once there is a server.
+    pub(super) stats: Arc<OnceLock<Arc<Stats>>>,
+    /// How cgroups are mounted, for people; `None` for simulated containers.
+    pub(super) host: Option<String>,
+}
+
+/// Starts the sources and the collector. On a runtime.
+pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
+    let stats: Arc<OnceLock<Arc<Stats>>> = Arc::default();
+    let own_metrics = own::rows(Arc::clone(&stats));
+    let mut options = CollectorOptions::default();
+    options.interval = settings.interval;
+    options.selection = settings.containers.selection.clone();
+    options.workers = settings.limits.workers;
+    options.containers_max = settings.containers.max;
+    options.stopped_max = settings.containers.stopped_max;
+    if let Source::Sim(count) = settings.source {
+        let inventory = Arc::new(SimInventory::new(count as usize, SIM_SEED));
+        let sampler = Arc::new(SimSampler::new(Clock::Real, SIM_SEED));
+        let collector = Collector::start(options, vec![inventory], sampler, own_metrics);
+        return Ok(Parts { collector, stats, host: None });
+    }
+    // More descriptors mean fewer opens; where they may not be raised, files are opened again for each reading.
+    if let Err(error) = cgroup_reader::raise_fd_limit() {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+    let mut kernel = KernelOptions::default();
+    kernel.roots = roots(settings);
+    kernel.fds_max = settings.limits.fds;
+    kernel.layer_interval = settings.metrics.filesystem_interval;
+    let sampler = KernelSampler::start(&kernel)?;
+    let host = describe(&sampler);
+    let collector =
+        Collector::start(options, inventories(settings), Arc::new(sampler) as Arc<dyn Sampler>, own_metrics);
+    Ok(Parts { collector, stats, host: Some(host) })
+}
+
+pub(super) fn roots(settings: &Settings) -> Roots {
+    Roots { cgroup: settings.cgroup.root.clone(), proc: settings.cgroup.proc_root.clone() }
+}
+
+fn describe(sampler: &KernelSampler) -> String {
+    let host = sampler.host();
+    let controllers: BTreeSet<&str> =
+        host.controllers().into_iter().map(|controller| controller.as_str()).collect();
+    let controllers: Vec<&str> = controllers.into_iter().collect();
+    format!("cgroup {} with {}", host.layout().as_str(), controllers.join(", "))
+}
+
+fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
+    let mut found: Vec<Arc<dyn Inventory>> = Vec::new();
+    if settings.source != Source::Cgroup {
+        for candidate in candidates(settings).into_iter().filter(|candidate| candidate.exists) {
+            match candidate.endpoint {
+                Ok(endpoint) => {
+                    let mut options = source_docker::Options::default();
+                    options.name = candidate.name;
+                    options.endpoint = endpoint;
+                    options.uid = candidate.uid;
+                    options.stopped_max = settings.containers.stopped_max;
+                    found.push(Arc::new(DockerInventory::new(options)));
+                }
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+    }
+    if settings.source != Source::Docker {
+        found.push(Arc::new(ScanInventory::new(roots(settings), source_cgroup::Options::default())));
+    }
+    found
+}
+
+/// An engine to follow.
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) endpoint: Result<Endpoint, source_docker::EndpointError>,
+    pub(super) uid: Option<u32>,
+    /// It is there, or somebody asked for it.
+    pub(super) exists: bool,
+}
+
+/// The engines that the configuration names, and those in the usual places.
+pub(super) fn candidates(settings: &Settings) -> Vec<Wanted> {
+    let usual = discover(&|name| std::env::var(name).ok(), Path::new("/"));
+    let mut wanted = Vec::new();
+    for (kind, engine) in [("docker", &settings.docker), ("podman", &settings.podman)] {
+        let off = !engine.enabled || (kind == "podman" && settings.source == Source::Docker);
+        if off {
+            continue;
+        }
+        match &engine.sockets {
+            settings::Sockets::Only(paths) => wanted.extend(named(kind, paths)),
+            settings::Sockets::Auto => {
+                let of_kind = usual.iter().filter(|candidate| candidate.engine.as_str() == kind);
+                wanted.extend(of_kind.map(from_usual));
+            }
+        }
+    }
+    wanted
+}
+
+fn named(kind: &str, paths: &[PathBuf]) -> impl Iterator<Item = Wanted> {
+    paths.iter().enumerate().map(move |(index, path)| Wanted {
+        name: if index == 0 { kind.to_owned() } else { format!("{kind}-{}", index + 1) },
+        endpoint: Ok(Endpoint::Unix(path.clone())),
+        uid: None,
+        exists: true,
+    })
+}
+
+fn from_usual(candidate: &Candidate) -> Wanted {
+    Wanted {
+        name: candidate.name.clone(),
+        endpoint: candidate.endpoint.clone(),
+        uid: candidate.uid,
+        exists: candidate.exists || candidate.origin != "default" || candidate.name == "docker",
+    }
+}
+
+/// The sink for these settings. Made anew when they change.
+pub(super) fn sink(settings: &Settings, registry: &Registry) -> PrometheusSink {
+    let mut options = SinkOptions::default();
+    options.profile = match settings.metrics.profile {
+        settings::Profile::Native => Profile::Native,
+        settings::Profile::Cadvisor => Profile::Cadvisor,
+    };
+    options.groups = settings.metrics.groups;
+    options.off = settings.metrics.off;
+    options.on_series.clone_from(&settings.labels.on_series);
+    options.native_labels =
+        LabelPolicy::new(settings.labels.max_per_container, settings.labels.max_value_bytes);
+    options.extra = Some(own::registry_families(registry.clone()));
+    PrometheusSink::new(options)
+}
+
+/// The registry of the process's own metrics.
+pub(super) fn registry() -> Result<Registry, AppError> {
+    let registry = Registry::new();
+    RuntimeMetrics::builder().process(true).register(&registry)?;
+    Ok(registry)
+}

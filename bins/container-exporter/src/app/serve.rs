@@ -1,0 +1,187 @@
+//! `run`: serve until told to stop.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use collector_core::{Collector, SourceReport, SourceStatus};
+use exporter_toolkit::{Limits, Server};
+use sink_prometheus::PrometheusSink;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{AppError, build, http, log::Log};
+use crate::config::settings::{Compression, Settings};
+use crate::config::{self, Inputs, Loaded};
+
+/// What a reload replaces.
+pub(super) struct Live {
+    pub(super) sink: Arc<PrometheusSink>,
+    pub(super) settings: Arc<Settings>,
+}
+
+/// What handlers share.
+pub(super) struct App {
+    pub(super) collector: Collector,
+    live: RwLock<Arc<Live>>,
+}
+
+impl App {
+    pub(super) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// How long the start waits for the engines' first word before it says what it found.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppError> {
+    let settings = Arc::new(loaded.settings.clone());
+    let log = Log::start(&settings.logging);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    for key in &settings.not_yet_active {
+        tracing::warn!("{key}");
+    }
+    let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signal)?;
+    let hangup = signal(SignalKind::hangup()).map_err(AppError::Signal)?;
+
+    let parts = build::parts(&settings)?;
+    let registry = build::registry()?;
+    let sink = Arc::new(build::sink(&settings, &registry));
+    let live = RwLock::new(Arc::new(Live { sink, settings: Arc::clone(&settings) }));
+    let app = Arc::new(App { collector: parts.collector, live });
+    let server = http::routes(Server::builder(), &app, compression(&settings))
+        .limits(limits(&settings))
+        .bind(settings.server.listen)
+        .map_err(|error| AppError::Bind { error, origin: settings.server.listen_origin.to_string() })?;
+    _ = parts.stats.set(server.stats());
+    let said = parts.host.unwrap_or_else(|| "simulated containers".to_owned());
+    tracing::info!("container-exporter {}: {said}", env!("CARGO_PKG_VERSION"));
+    tokio::spawn(say_what_was_found(Arc::clone(&app), url(server.local_addr())));
+    tokio::spawn(reload(hangup, inputs.clone(), loaded, Arc::clone(&app), registry, log));
+
+    let served = server.serve(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is being answered"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is being answered"),
+        }
+    });
+    served.await?;
+    Ok(())
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let server = &settings.server;
+    let mut limits = Limits::default();
+    limits.connections = server.max_connections;
+    limits.scrapes = server.max_scrapes;
+    limits.header_bytes = server.header_bytes_max;
+    limits.header_time = server.header_timeout;
+    limits.write_stall_time = server.write_timeout;
+    limits.response_time = server.response_timeout;
+    limits.keep_alive = server.keep_alive_timeout;
+    limits.drain = server.drain_timeout;
+    limits
+}
+
+fn compression(settings: &Settings) -> exporter_toolkit::Compression {
+    match settings.server.compression {
+        Compression::Auto => exporter_toolkit::Compression::Auto,
+        Compression::Always => exporter_toolkit::Compression::Always,
+        Compression::Never => exporter_toolkit::Compression::Never,
+    }
+}
+
+/// The address as a browser on this machine wants it.
+fn url(address: std::net::SocketAddr) -> String {
+    let host = if address.ip().is_unspecified() {
+        "localhost".to_owned()
+    } else if address.is_ipv6() {
+        format!("[{}]", address.ip())
+    } else {
+        address.ip().to_string()
+    };
+    format!("http://{host}:{}/metrics", address.port())
+}
+
+/// Whether every engine has said whether it is there, and the table is filled from those that are.
+pub(super) fn is_settled(sources: &[SourceReport]) -> bool {
+    let engines = || sources.iter().filter(|source| !source.fallback && !source.dormant);
+    let answered = |source: &SourceReport| match &source.status {
+        Some(SourceStatus::Up(_)) => source.listed,
+        Some(_) => true,
+        None => false,
+    };
+    let some_up = engines().any(|source| matches!(source.status, Some(SourceStatus::Up(_))));
+    engines().all(answered) && (some_up || sources.iter().filter(|source| source.fallback).all(answered))
+}
+
+async fn say_what_was_found(app: Arc<App>, url: String) {
+    // An engine is up once it has listed; what it says of itself comes a moment later.
+    let named = |source: &SourceReport| match &source.status {
+        Some(SourceStatus::Up(engine)) => !engine.version.is_empty(),
+        _ => true,
+    };
+    let known = app.collector.wait_until(|collector| {
+        let sources = collector.sources();
+        is_settled(&sources) && sources.iter().all(named)
+    });
+    _ = tokio::time::timeout(FIRST_WORD, known).await;
+    let sources = app.collector.sources();
+    let mut any_up = false;
+    for source in sources.iter().filter(|source| !source.fallback) {
+        if let Some(SourceStatus::Up(engine)) = &source.status {
+            any_up = true;
+            tracing::info!(
+                "{} {} (API {}) at {}: {} containers",
+                engine.engine,
+                engine.version,
+                engine.api_version,
+                engine.endpoint,
+                source.containers
+            );
+        }
+    }
+    if !any_up && let Some(scan) = sources.iter().find(|source| source.fallback) {
+        tracing::info!(
+            "no engine answers yet: {} containers found by scanning cgroups (ids, no names); still looking for one",
+            scan.containers
+        );
+    }
+    tracing::info!("serving {url}");
+}
+
+/// Reads the configuration again at each SIGHUP. A broken one changes nothing.
+async fn reload(
+    mut hangup: tokio::signal::unix::Signal,
+    inputs: Inputs,
+    mut loaded: Loaded,
+    app: Arc<App>,
+    registry: prometheus::Registry,
+    log: Log,
+) {
+    while hangup.recv().await.is_some() {
+        let newer = match config::load(&inputs) {
+            Ok(newer) => newer,
+            Err(error) => {
+                let problems: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
+                tracing::error!("SIGHUP: the old configuration stays: {}", problems.join("; "));
+                continue;
+            }
+        };
+        let changes = loaded.changes(&newer);
+        for key in &changes.need_restart {
+            tracing::warn!("SIGHUP: `{key}` has changed, which takes effect only after a restart");
+        }
+        let settings = Arc::new(newer.settings.clone());
+        app.collector.set_interval(settings.interval);
+        app.collector.set_selection(settings.containers.selection.clone());
+        log.set_level(settings.logging.level);
+        let live = Live { sink: Arc::new(build::sink(&settings, &registry)), settings };
+        *app.live.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(live);
+        tracing::info!("SIGHUP: configuration read again, {} keys changed", changes.applied.len());
+        loaded = newer;
+    }
+}
