@@ -1,0 +1,202 @@
+//! The inventory: sessions with one engine, one after the other, for ever.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use collector_core::{BoxFuture, Change, Changes, Engine, Inventory, SourceCounters, SourceStatus};
+use tokio::sync::Notify;
+
+use crate::{
+    Options,
+    client::RequestCounts,
+    read::Owner,
+    session::{self, End, Known},
+    table::Table,
+};
+
+/// What an inventory and its sessions share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) requests: Arc<RequestCounts>,
+    pub(crate) relist: Notify,
+    pub(crate) events: AtomicU64,
+    pub(crate) event_errors: AtomicU64,
+    pub(crate) lists: AtomicU64,
+    pub(crate) malformed: AtomicU64,
+    reconnects: AtomicU64,
+}
+
+/// The containers of one Docker-compatible engine.
+///
+/// It connects when it runs, and whatever happens to the engine it goes on: a loss is told as
+/// [`SourceStatus::Down`] with its reason, logged once, and retried for ever with growing pauses.
+#[derive(Debug)]
+pub struct DockerInventory {
+    shared: Arc<Shared>,
+}
+
+impl DockerInventory {
+    /// An inventory of the engine that the options name. Nothing is connected yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let shared = Shared {
+            options,
+            requests: Arc::default(),
+            relist: Notify::new(),
+            events: AtomicU64::new(0),
+            event_errors: AtomicU64::new(0),
+            lists: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl Inventory for DockerInventory {
+    fn name(&self) -> &str {
+        &self.shared.options.name
+    }
+
+    fn run(self: Arc<Self>, changes: Changes) -> BoxFuture<()> {
+        let shared = self.shared.clone();
+        Box::pin(async move { follow_for_ever(&shared, &changes).await })
+    }
+
+    fn relist(&self) {
+        // Of many calls while a list is on its way one is remembered.
+        self.shared.relist.notify_one();
+    }
+
+    fn counters(&self) -> SourceCounters {
+        let shared = &self.shared;
+        let mut counters = SourceCounters::default();
+        counters.requests = shared.requests.sent.load(Relaxed);
+        counters.request_errors = shared.requests.failed.load(Relaxed);
+        counters.events = shared.events.load(Relaxed);
+        counters.event_errors = shared.event_errors.load(Relaxed);
+        counters.reconnects = shared.reconnects.load(Relaxed);
+        counters.lists = shared.lists.load(Relaxed);
+        counters.malformed = shared.malformed.load(Relaxed);
+        counters
+    }
+}
+
+async fn follow_for_ever(shared: &Arc<Shared>, changes: &Changes) {
+    let options = &shared.options;
+    let owner = Owner { engine: Engine::Docker, uid: options.uid };
+    let mut table = Table::new(owner, options.stopped_max);
+    let mut known = Known::default();
+    let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
+    let mut loss = Loss::default();
+    loop {
+        let began = tokio::time::Instant::now();
+        match session::run(shared, changes, &mut table, &mut known).await {
+            End::Closed => return,
+            End::Again => continue,
+            End::Lost { reason, is_permission, was_up } => {
+                if was_up {
+                    shared.reconnects.fetch_add(1, Relaxed);
+                    loss = Loss::default();
+                    // A session that lasted is no sign of an engine that cannot keep one.
+                    if began.elapsed() > options.backoff_max {
+                        backoff.reset();
+                    }
+                }
+                if loss.is_news(is_permission) {
+                    tracing::warn!(
+                        source = options.name,
+                        endpoint = %options.endpoint,
+                        "the engine is out of reach, trying again: {reason}"
+                    );
+                    if changes.send(Change::Status(SourceStatus::Down(reason))).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next()) => {}
+            () = changes.closed() => return,
+        }
+    }
+}
+
+/// What was told of a loss.
+#[derive(Debug, Default)]
+struct Loss {
+    told: bool,
+    told_permission: bool,
+}
+
+impl Loss {
+    /// A loss is told once; once more if it turns out that a person must mend it.
+    fn is_news(&mut self, is_permission: bool) -> bool {
+        let news = !self.told || (is_permission && !self.told_permission);
+        self.told = true;
+        self.told_permission |= is_permission;
+        news
+    }
+}
+
+/// Pauses that double from the least to the longest, each cut by up to a half at random, so that many exporters
+/// do not come back at the same moment.
+#[derive(Debug)]
+struct Backoff {
+    least: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    fn new(least: Duration, longest: Duration) -> Self {
+        Self { least, longest, next: least }
+    }
+
+    fn reset(&mut self) {
+        self.next = self.least;
+    }
+
+    fn next(&mut self) -> Duration {
+        let whole = self.next.min(self.longest);
+        self.next = whole.saturating_mul(2);
+        // Each RandomState has keys of its own, so an empty hash is a random number.
+        let random = RandomState::new().build_hasher().finish() % 1_024;
+        whole / 2 + whole / 2 * random as u32 / 1_024
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        let (least, longest) = (Duration::from_millis(100), Duration::from_secs(1));
+        let mut backoff = Backoff::new(least, longest);
+        for expect_ms in [100, 200, 400, 800, 1_000, 1_000] {
+            let pause = backoff.next();
+            let whole = Duration::from_millis(expect_ms);
+            assert!(pause >= whole / 2 && pause <= whole, "{pause:?} of {whole:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next() <= least);
+    }
+
+    #[test]
+    fn pauses_differ() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..20 {
+            seen.insert(Backoff::new(Duration::from_secs(1), Duration::from_secs(1)).next());
+        }
+        assert!(seen.len() > 5);
+    }
+}
