@@ -1,0 +1,180 @@
+//! OOM kills, CPU time and last samples: what is counted while the collector watches.
+
+use super::*;
+
+/// The container's and the host's count, which must agree where there is one container.
+async fn oom(rig: &Rig, id: &str) -> u64 {
+    let snapshot = rig.snapshot().await;
+    let host = snapshot.host.get(ids::HOST_OOM_KILLS).as_u64().unwrap();
+    assert_eq!(shown(&snapshot, id).sample.get(ids::OOM_EVENTS), Reading::int(host));
+    host
+}
+
+fn killed(run: &Container) -> Container {
+    let mut container = ended(run, 137);
+    container.oom_killed = true;
+    container
+}
+
+async fn rig_with(run: &Container, kills: Option<u64>) -> Rig {
+    let rig = Rig::new();
+    rig.set("a", |numbers| numbers.oom_kills = kills);
+    rig.start(run).await;
+    rig
+}
+
+#[tokio::test]
+async fn the_kernels_count_counts_once() {
+    let rig = rig_with(&running("a", 1), Some(0)).await;
+    assert_eq!(oom(&rig, "a").await, 0);
+    rig.set("a", |numbers| numbers.oom_kills = Some(1));
+    for _ in 0..3 {
+        assert_eq!(oom(&rig, "a").await, 1);
+    }
+    rig.set("a", |numbers| numbers.oom_kills = Some(4));
+    rig.signal("a", Signal::MemoryEvent);
+    // The signal alone has counted it.
+    rig.set("a", |numbers| numbers.gone = true);
+    assert_eq!(oom(&rig, "a").await, 4);
+}
+
+#[tokio::test]
+async fn what_was_before_us_does_not_count() {
+    let rig = rig_with(&running_before("a"), Some(3)).await;
+    assert_eq!(oom(&rig, "a").await, 0);
+    rig.set("a", |numbers| numbers.oom_kills = Some(4));
+    assert_eq!(oom(&rig, "a").await, 1);
+    // But of a run that began under our eyes all is ours.
+    let rig = rig_with(&running("a", 1), Some(3)).await;
+    assert_eq!(oom(&rig, "a").await, 3);
+}
+
+#[tokio::test]
+async fn counts_are_kept_over_restarts() {
+    let rig = rig_with(&running("a", 1), Some(2)).await;
+    rig.signal("a", Signal::Exited);
+    rig.upsert(&killed(&running("a", 1))).await;
+    rig.set("a", |numbers| numbers.oom_kills = Some(0));
+    rig.start(&running("a", 2)).await;
+    assert_eq!(oom(&rig, "a").await, 2);
+    rig.set("a", |numbers| numbers.oom_kills = Some(1));
+    assert_eq!(oom(&rig, "a").await, 3);
+}
+
+#[tokio::test]
+async fn the_engines_word_counts_where_the_kernels_was_missed() {
+    // Missed, whatever the engine says how often, before or after the end.
+    let rig = rig_with(&running("a", 1), Some(0)).await;
+    for _ in 0..20 {
+        rig.tell(Change::OomHint(ContainerId::new("a"))).await;
+    }
+    assert_eq!(oom(&rig, "a").await, 0, "it may yet be read");
+    rig.upsert(&killed(&running("a", 1))).await;
+    rig.tell(Change::OomHint(ContainerId::new("a"))).await;
+    rig.upsert(&killed(&running("a", 1))).await;
+    assert_eq!(oom(&rig, "a").await, 1);
+    assert_eq!(rig.exits().await, named(&[("oom", 1)]));
+
+    // Only the state tells, at the end or late.
+    for late in [false, true] {
+        let rig = rig_with(&running("a", 1), Some(0)).await;
+        if late {
+            rig.upsert(&ended(&running("a", 1), 137)).await;
+            assert_eq!(oom(&rig, "a").await, 0);
+        }
+        rig.upsert(&killed(&running("a", 1))).await;
+        assert_eq!(oom(&rig, "a").await, 1, "late: {late}");
+    }
+
+    // Only a hint tells, of one that is removed at once.
+    let rig = rig_with(&running("a", 1), Some(0)).await;
+    rig.tell(Change::OomHint(ContainerId::new("a"))).await;
+    rig.tell(Change::Gone(ContainerId::new("a"))).await;
+    assert_eq!(rig.host(ids::HOST_OOM_KILLS).await, 1);
+}
+
+#[tokio::test]
+async fn the_kernels_word_stands_where_it_was_read() {
+    // One kill, in the last sample and in the engine's words.
+    let rig = rig_with(&running("a", 1), Some(0)).await;
+    rig.set("a", |numbers| numbers.oom_kills = Some(1));
+    rig.signal("a", Signal::Exited);
+    rig.tell(Change::OomHint(ContainerId::new("a"))).await;
+    rig.upsert(&killed(&running("a", 1))).await;
+    assert_eq!(oom(&rig, "a").await, 1);
+    // One kill seen by a collection; the last sample is missed.
+    let rig = rig_with(&running("a", 1), Some(1)).await;
+    rig.upsert(&killed(&running("a", 1))).await;
+    assert_eq!(oom(&rig, "a").await, 1);
+    // The kernel says none.
+    let rig = rig_with(&running("a", 1), Some(0)).await;
+    rig.signal("a", Signal::Exited);
+    rig.upsert(&killed(&running("a", 1))).await;
+    assert_eq!(oom(&rig, "a").await, 0);
+}
+
+/// Kernels without a count leave the engine's word, although a last sample was taken.
+#[tokio::test]
+async fn without_a_kernel_count_the_engines_word_counts() {
+    let rig = rig_with(&running("a", 1), None).await;
+    rig.tell(Change::OomHint(ContainerId::new("a"))).await;
+    rig.signal("a", Signal::Exited);
+    rig.upsert(&killed(&running("a", 1))).await;
+    assert_eq!(oom(&rig, "a").await, 1);
+}
+
+#[tokio::test]
+async fn the_last_sample_is_taken_at_the_signal() {
+    let rig = Rig::new();
+    rig.start(&running("a", 1)).await;
+    rig.set("a", |numbers| numbers.cpu_seconds = 7.0);
+    rig.signal("a", Signal::Exited);
+    rig.set("a", |numbers| numbers.gone = true);
+    assert_eq!(rig.host(ids::HOST_CPU_USAGE).await, 7_000_000_000, "no later sample brought it");
+    rig.upsert(&ended(&running("a", 1), 0)).await;
+    assert_eq!(rig.own(ids::FINAL_SAMPLES_MISSED).await, 0);
+    // Another run is another matter.
+    rig.set("a", |numbers| numbers.gone = false);
+    rig.start(&running("a", 2)).await;
+    rig.upsert(&ended(&running("a", 2), 0)).await;
+    assert_eq!(rig.own(ids::FINAL_SAMPLES_MISSED).await, 1);
+}
+
+/// A signal that comes when everything is gone takes no sample, and a late one touches no other run.
+#[tokio::test]
+async fn a_signal_too_late_misses_it() {
+    let rig = Rig::new();
+    rig.start(&running("a", 1)).await;
+    rig.set("a", |numbers| numbers.gone = true);
+    rig.signal("a", Signal::Exited);
+    rig.upsert(&ended(&running("a", 1), 0)).await;
+    assert_eq!(rig.own(ids::FINAL_SAMPLES_MISSED).await, 1);
+    let of_the_first = lock(&rig.kernel.seen).signals[&ContainerId::new("a")].clone();
+    rig.set("a", |numbers| numbers.gone = false);
+    rig.start(&running("a", 2)).await;
+    of_the_first(Signal::Exited);
+    assert!(rig.of("a", ids::CPU_USAGE).await.value().is_some(), "the second run goes on");
+}
+
+#[tokio::test]
+async fn the_hosts_cpu_time_includes_the_gone() {
+    let rig = Rig::new();
+    rig.set("a", |numbers| numbers.cpu_seconds = 2.0);
+    rig.set("b", |numbers| numbers.cpu_seconds = 100.0);
+    rig.start(&running("a", 1)).await;
+    rig.start(&running_before("b")).await;
+    assert_eq!(rig.host(ids::HOST_CPU_USAGE).await, 2_000_000_000, "what b used before us is not ours");
+    rig.set("a", |numbers| numbers.cpu_seconds = 3.0);
+    rig.set("b", |numbers| numbers.cpu_seconds = 101.0);
+    assert_eq!(rig.host(ids::HOST_CPU_USAGE).await, 4_000_000_000);
+    rig.tell(Change::Gone(ContainerId::new("a"))).await;
+    assert_eq!(rig.host(ids::HOST_CPU_USAGE).await, 4_000_000_000);
+    // A restart's counter begins at 0 again.
+    rig.set("b", |numbers| numbers.cpu_seconds = 0.5);
+    rig.start(&running("b", 2)).await;
+    assert_eq!(rig.host(ids::HOST_CPU_USAGE).await, 4_500_000_000);
+    // Asking for the host alone reads what it counts.
+    rig.set("b", |numbers| numbers.cpu_seconds = 1.0);
+    let host = rig.collect(Groups::NONE.with(Group::Host)).await;
+    assert_eq!(host.host.get(ids::HOST_CPU_USAGE), Reading::Value(Value::Nanos(5_000_000_000)));
+}

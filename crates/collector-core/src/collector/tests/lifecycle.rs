@@ -1,0 +1,150 @@
+//! Runs: what restarts, what ends, and what merely is told again.
+
+use super::*;
+
+async fn restarts(rig: &Rig, id: &str) -> u64 {
+    rig.of(id, ids::RESTARTS).await.as_u64().unwrap()
+}
+
+fn with_count(mut container: Container, restart_count: u64) -> Container {
+    container.restart_count = Some(restart_count);
+    container
+}
+
+#[tokio::test]
+async fn restarts_by_policy_and_by_hand_count() {
+    let rig = Rig::new();
+    rig.start(&running("a", 1)).await;
+    assert_eq!(restarts(&rig, "a").await, 0);
+    // By policy: the engine raises its count while the container waits.
+    let mut waiting = with_count(ended(&running("a", 1), 1), 1);
+    waiting.state = State::Restarting;
+    rig.upsert(&waiting).await;
+    rig.start(&with_count(running("a", 2), 1)).await;
+    assert_eq!(restarts(&rig, "a").await, 1);
+    // By hand, which sets the engine's count back; and stopped for a while before.
+    rig.upsert(&with_count(ended(&running("a", 2), 0), 1)).await;
+    assert_eq!(restarts(&rig, "a").await, 1, "a stop is none");
+    rig.start(&running("a", 3)).await;
+    assert_eq!(restarts(&rig, "a").await, 2);
+    // Its end was not told.
+    rig.start(&running("a", 4)).await;
+    assert_eq!(restarts(&rig, "a").await, 3);
+    // Two by policy, of which the first was not told.
+    rig.start(&with_count(running("a", 5), 2)).await;
+    assert_eq!(restarts(&rig, "a").await, 5);
+    // Of two, the end of the first was told, with the engine's count already raised.
+    let mut waiting = with_count(ended(&running("a", 5), 1), 3);
+    waiting.state = State::Restarting;
+    rig.upsert(&waiting).await;
+    rig.start(&with_count(running("a", 6), 4)).await;
+    assert_eq!(restarts(&rig, "a").await, 7);
+    assert_eq!(rig.opens("a"), 6, "each run is opened once");
+}
+
+#[tokio::test]
+async fn a_first_start_is_no_restart() {
+    let rig = Rig::new();
+    rig.upsert(&container("a", State::Created)).await;
+    rig.start(&running("a", 1)).await;
+    assert_eq!(restarts(&rig, "a").await, 0);
+    // One first seen stopped had a run.
+    rig.upsert(&ended(&running("b", 1), 0)).await;
+    rig.start(&running("b", 2)).await;
+    assert_eq!(restarts(&rig, "b").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_told_again_changes_nothing() {
+    let rig = Rig::new();
+    let run = running_before("a");
+    rig.start(&run).await;
+    let mut short = run.clone();
+    short.pid = None;
+    rig.tell(Change::Listed(vec![short])).await;
+    let mut paused = run.clone();
+    paused.state = State::Paused;
+    rig.upsert(&paused).await;
+    rig.upsert(&run).await;
+    assert_eq!(restarts(&rig, "a").await, 0);
+    assert_eq!(rig.exits().await, []);
+    assert_eq!(rig.own(ids::FINAL_SAMPLES_MISSED).await, 0);
+    assert_eq!(rig.opens("a"), 1);
+}
+
+#[tokio::test]
+async fn a_short_description_keeps_the_pid() {
+    let rig = Rig::new();
+    let mut run = running("a", 1);
+    run.pid = Some(42);
+    rig.start(&run).await;
+    run.pid = None;
+    rig.tell(Change::Listed(vec![run.clone()])).await;
+    assert_eq!(rig.collector.known()[0].pid, Some(42));
+    rig.upsert(&ended(&run, 0)).await;
+    assert_eq!(rig.collector.known()[0].pid, None);
+}
+
+#[tokio::test]
+async fn ends_count_once_by_outcome() {
+    let rig = Rig::new();
+    for (id, code, oom) in
+        [("a", 0, false), ("b", 2, false), ("c", 143, false), ("d", 137, true), ("e", 137, false)]
+    {
+        rig.start(&running(id, 1)).await;
+        let mut end = ended(&running(id, 1), code);
+        end.oom_killed = oom;
+        rig.upsert(&end).await;
+        rig.upsert(&end).await;
+        rig.tell(Change::Gone(ContainerId::new(id))).await;
+    }
+    // Removed by force: only that it is gone is known.
+    rig.start(&running("f", 1)).await;
+    rig.tell(Change::Gone(ContainerId::new("f"))).await;
+    // Missing from a list.
+    rig.start(&running("g", 1)).await;
+    rig.tell(Change::Listed(vec![])).await;
+    // It had ended before anybody watched.
+    rig.upsert(&ended(&running_before("h"), 1)).await;
+    rig.tell(Change::Gone(ContainerId::new("h"))).await;
+    let expect = named(&[("success", 1), ("error", 1), ("signal", 2), ("oom", 1), ("unknown", 2)]);
+    assert_eq!(rig.exits().await, expect);
+    assert_eq!(rig.snapshot().await.containers.len(), 0);
+    assert_eq!(rig.kernel.probes.load(SeqCst), 0, "nothing is kept open");
+}
+
+#[tokio::test]
+async fn a_quick_run_of_one_to_be_removed_counts() {
+    let rig = Rig::new();
+    rig.upsert(&ended(&running("a", 1), 0)).await;
+    rig.tell(Change::Gone(ContainerId::new("a"))).await;
+    assert_eq!(rig.exits().await, [], "its run was never seen: whether it ended now is not known");
+    rig.upsert(&container("b", State::Created)).await;
+    rig.start(&running("b", 1)).await;
+    rig.upsert(&ended(&running("b", 1), 0)).await;
+    rig.tell(Change::Gone(ContainerId::new("b"))).await;
+    assert_eq!(rig.exits().await, named(&[("success", 1)]));
+}
+
+#[tokio::test]
+async fn adoption_is_no_restart_and_what_is_not_adopted_has_not_ended() {
+    let rig = Rig::with(Options::default(), &[("docker", false), ("kernel", true)]);
+    let mut scanned = container("a", State::Running);
+    scanned.started_at = Some(UNIX_EPOCH + Duration::from_secs(999));
+    rig.tell_as(1, Change::Listed(vec![scanned, container("x", State::Running)])).await;
+    assert_eq!(rig.collector.known().len(), 2);
+    rig.tell(Change::Listed(vec![running_before("a")])).await;
+    assert_eq!(restarts(&rig, "a").await, 0);
+    assert!(!rig.collector.knows(&ContainerId::new("x")), "the engine does not list it");
+    assert_eq!(rig.exits().await, []);
+    assert_eq!(rig.own(ids::FINAL_SAMPLES_MISSED).await, 0);
+    // The fallback is not heard any more.
+    rig.tell_as(1, Change::Listed(vec![])).await;
+    rig.tell_as(1, Change::Gone(ContainerId::new("a"))).await;
+    rig.tell_as(1, Change::Upsert(Box::new(running("y", 1)))).await;
+    let known: Vec<_> = rig.collector.known().iter().map(|known| known.id.to_string()).collect();
+    assert_eq!(known, ["a"]);
+    let sources = rig.collector.sources();
+    assert_eq!((sources[0].containers, sources[1].containers), (1, 0));
+    assert!(sources[1].fallback && !sources[0].fallback);
+}

@@ -1,0 +1,116 @@
+//! Several inventories, their state, and what the cgroup tree says behind their backs.
+
+use super::*;
+use crate::{EngineInfo, SourceStatus};
+
+#[tokio::test]
+async fn an_inventory_that_ends_is_down_and_others_go_on() {
+    let rig = Rig::with(Options::default(), &[("docker", false), ("podman", false)]);
+    let info = EngineInfo { engine: "docker".into(), version: "29.1".into(), ..EngineInfo::default() };
+    for source in [0, 1] {
+        rig.tell_as(source, Change::Status(SourceStatus::Up(info.clone()))).await;
+    }
+    rig.tell(Change::Listed(vec![running("a", 1)])).await;
+    let up = |snapshot: &Snapshot| nonzero(&snapshot.exporter, ids::SOURCE_UP);
+    let snapshot = rig.snapshot().await;
+    assert_eq!(up(&snapshot), named(&[("docker", 1), ("podman", 1)]));
+    let engines = nonzero(&snapshot.exporter, ids::ENGINE_INFO);
+    assert_eq!(engines.len(), 2);
+    assert!(engines[0].0.starts_with("docker docker 29.1"), "{engines:?}");
+
+    rig.inventories[0].end.notify_one();
+    let is_down =
+        |collector: &Collector| matches!(collector.sources()[0].status, Some(SourceStatus::Down(_)));
+    rig.collector.wait_until(is_down).await;
+    rig.tell_as(1, Change::Listed(vec![running("b", 1)])).await;
+    let snapshot = rig.snapshot().await;
+    assert_eq!(up(&snapshot), named(&[("podman", 1)]));
+    assert_eq!(snapshot.containers.len(), 2, "what it told of is still read");
+    assert_eq!(nonzero(&snapshot.exporter, ids::SOURCE_CONTAINERS), named(&[("docker", 1), ("podman", 1)]));
+}
+
+/// A list speaks of its own engine's containers only.
+#[tokio::test]
+async fn lists_do_not_touch_another_engines_containers() {
+    let rig = Rig::with(Options::default(), &[("docker", false), ("podman", false)]);
+    rig.tell_as(0, Change::Listed(vec![running("a", 1)])).await;
+    rig.tell_as(1, Change::Listed(vec![running("b", 1)])).await;
+    rig.tell_as(1, Change::Gone(ContainerId::new("a"))).await;
+    rig.tell_as(1, Change::Listed(vec![])).await;
+    let known: Vec<_> = rig.collector.known().iter().map(|known| known.id.to_string()).collect();
+    assert_eq!(known, ["a"]);
+}
+
+fn appeared(id: &str) -> TreeChange {
+    TreeChange::Appeared(ContainerId::new(id))
+}
+
+fn vanished(id: &str) -> TreeChange {
+    TreeChange::Vanished(ContainerId::new(id))
+}
+
+/// How often the inventory was asked to list after that, once all is quiet. The clock is held, so this takes no time.
+async fn relists(rig: &Rig, changes: impl IntoIterator<Item = TreeChange>) -> u64 {
+    let before = *rig.inventories[0].relists.borrow();
+    for change in changes {
+        rig.tree(change);
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    *rig.inventories[0].relists.borrow() - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_asks_for_one_list_of_what_is_not_known() {
+    let selection = crate::select::Selection::new(&[] as &[&str], &["name=secret"]).unwrap();
+    let rig = Rig::with(Options { selection, ..Options::default() }, &[("docker", false)]);
+    let mut secret = running("s", 1);
+    secret.name = Some("secret".into());
+    rig.tell(Change::Listed(vec![running("a", 1), ended(&running("e", 1), 0), secret])).await;
+    assert_eq!(relists(&rig, [appeared("a"), appeared("s"), vanished("e"), vanished("x")]).await, 0, "known");
+    assert_eq!(relists(&rig, [appeared("x"), appeared("y"), vanished("a")]).await, 1, "at once");
+    assert_eq!(relists(&rig, [appeared("e")]).await, 1, "it was stopped");
+    assert_eq!(relists(&rig, [TreeChange::Overflow, TreeChange::Overflow]).await, 1);
+}
+
+/// The engine has a moment to tell by itself.
+#[tokio::test(start_paused = true)]
+async fn what_the_engine_tells_in_time_needs_no_list() {
+    let rig = Rig::new();
+    rig.tell(Change::Listed(vec![running("a", 1)])).await;
+    rig.tree(appeared("x"));
+    rig.tree(vanished("a"));
+    rig.upsert(&running("x", 1)).await;
+    rig.upsert(&ended(&running("a", 1), 0)).await;
+    assert_eq!(relists(&rig, []).await, 0);
+}
+
+/// Lists that the tree asks for keep their distance.
+#[tokio::test(start_paused = true)]
+async fn a_busy_tree_does_not_ask_all_the_time() {
+    let rig = Rig::new();
+    rig.tell(Change::Listed(vec![])).await;
+    let before = *rig.inventories[0].relists.borrow();
+    for n in 0..40 {
+        rig.tree(appeared(&format!("x{n}")));
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let asked = *rig.inventories[0].relists.borrow() - before;
+    assert!((4..=6).contains(&asked), "{asked} lists in ten seconds");
+}
+
+/// The last handle ends the tasks, and with them the inventories.
+#[tokio::test]
+async fn the_end_of_the_collector_ends_all() {
+    let rig = Rig::new();
+    rig.start(&running("a", 1)).await;
+    let inventory = Arc::clone(&rig.inventories[0]);
+    let kernel = Arc::clone(&rig.kernel);
+    let other = rig.collector.clone();
+    drop(rig);
+    assert!(inventory.changes.borrow().is_some(), "a clone is still there");
+    drop(other);
+    inventory.changes.subscribe().wait_for(Option::is_none).await.unwrap();
+    while kernel.probes.load(SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+}
