@@ -60,7 +60,7 @@ fn every_row_is_reachable() {
             "container_health_state"
                 | "container_exit_code"
                 | "container_finished_time_seconds"
-                | "container_restart_count"
+                | "container_engine_restarts"
         );
         assert_eq!(shown.contains(&name), row.def.only_aliased.is_none() && !untold, "{name}");
     }

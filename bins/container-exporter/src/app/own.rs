@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use collector_core::{OwnMetrics, Reading, catalogue::ids};
+use collector_core::{OwnMetrics, Reading, Sample, catalogue::Dimension, catalogue::ids};
 use exporter_toolkit::Stats;
 use exposition::registry;
 use prometheus::Registry;
@@ -18,8 +18,10 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The rows of build and server.
 pub(super) fn rows(stats: Arc<OnceLock<Arc<Stats>>>) -> OwnMetrics {
+    let system = System::read();
     Box::new(move |sample| {
         sample.set_in(ids::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), REVISION], Reading::int(1));
+        cadvisor_version(sample, &system);
         let Some(stats) = stats.get() else { return };
         let stats = stats.snapshot();
         for route in &stats.routes {
@@ -36,6 +38,39 @@ pub(super) fn rows(stats: Arc<OnceLock<Arc<Stats>>>) -> OwnMetrics {
         }
         sample.set(ids::HTTP_CONNECTIONS, Reading::int(stats.connections_open));
     })
+}
+
+/// What does not change while the process runs.
+struct System {
+    kernel: String,
+    os: String,
+}
+
+impl System {
+    fn read() -> Self {
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+        let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+        Self { kernel, os: name.unwrap_or("").trim_matches('"').to_owned() }
+    }
+}
+
+/// The versions that cAdvisor reports, the engine's as it said.
+fn cadvisor_version(sample: &mut Sample, system: &System) {
+    let engine = Dimension::EngineInfo.labels().iter().position(|label| *label == "engine");
+    let version = Dimension::EngineInfo.labels().iter().position(|label| *label == "version");
+    let docker = sample.table(Dimension::EngineInfo).entries.iter().find_map(|entry| {
+        let is_docker = entry.labels.get(engine?)?.as_ref() == "docker";
+        is_docker.then(|| entry.labels.get(version?).map(|version| version.to_string()))?
+    });
+    let labels = [
+        system.kernel.as_str(),
+        system.os.as_str(),
+        docker.as_deref().unwrap_or(""),
+        env!("CARGO_PKG_VERSION"),
+        REVISION,
+    ];
+    sample.set_in(ids::CADVISOR_VERSION, &labels, Reading::int(1));
 }
 
 /// The families of the process's registry, those that the request wants.

@@ -3,7 +3,7 @@
 use cgroup_reader::{At, Field, PsiLine, Scale, SourceKey};
 use metric_schema::{Alias, Attribute, MetricDef, Unit, Values};
 
-use super::{Dimension, Row, Source, cpu::cadvisor, rows, state::STATE};
+use super::{Dimension, Entity, Row, Source, cpu::cadvisor, rows, state::STATE};
 use crate::Group;
 
 const G: &str = Group::Host.as_str();
@@ -100,7 +100,7 @@ rows! { super::filesystem::END;
             .aliased(cadvisor!("container_scrape_error"))
             .only_aliased("container_exporter_metric_absent says more"),
         Source::Collector);
-    CADVISOR_VERSION = Row::host(
+    CADVISOR_VERSION = Row::new(Group::Host, Entity::Exporter,
         MetricDef::gauge("cadvisor.version_info", Unit::One, G, "Versions of kernel, operating system, engine and this exporter, as labels.")
             .by(VERSIONS).aliased(cadvisor!("cadvisor_version_info"))
             .only_aliased("container_exporter_build_info and container_exporter_engine_info say it"),

@@ -93,7 +93,7 @@ rows! { 0;
             "Runs that began while the exporter watched, after one that it knew: by policy and by hand."),
         Source::Collector);
     RESTART_COUNT = Row::container(Group::State,
-        MetricDef::gauge("container.restart_count", Unit::Count("{restart}"), G,
+        MetricDef::gauge("container.engine_restarts", Unit::Count("{restart}"), G,
             "The engine's count of restarts by policy, which a start by hand sets back to 0."),
         Source::Engine(|container| container.restart_count.map_or(Reading::Absent(Absence::NotCollected), Reading::int)));
     OOM_EVENTS = Row::container(Group::State,
