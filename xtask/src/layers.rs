@@ -46,6 +46,7 @@ const FLOORS: &[(&str, Role)] = &[
     ("source-sim", Role::Source),
     ("sink-prometheus", Role::Sink),
     ("container-exporter", Role::Binary),
+    ("examples", Role::Binary),
     ("test-support", Role::TestOnly),
     ("xtask", Role::Tool),
 ];
