@@ -386,3 +386,27 @@ pub(crate) fn segment(id: &str) -> String {
     }
     segment
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_the_socket_and_what_to_do() {
+        let check = |kind: io::ErrorKind, expect: &str| {
+            let text = connect_advice(Path::new("/nowhere/docker.sock"), &kind.into());
+            assert!(text.contains("/nowhere/docker.sock") && text.contains(expect), "{text}");
+        };
+        check(io::ErrorKind::NotFound, "start the engine");
+        check(io::ErrorKind::PermissionDenied, "add this user to the group that owns it");
+        check(io::ErrorKind::ConnectionRefused, "nobody listens");
+        check(io::ErrorKind::TimedOut, "overloaded");
+        check(io::ErrorKind::Other, "failed to connect");
+    }
+
+    #[test]
+    fn ids_stay_inside_their_segment() {
+        assert_eq!(segment("c0ffee-1_2.3"), "c0ffee-1_2.3");
+        assert_eq!(segment("a/../b?c d\n"), "a%2F..%2Fb%3Fc%20d%0A");
+    }
+}

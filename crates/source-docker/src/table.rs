@@ -521,3 +521,7 @@ impl Entry {
         !self.detailed || moved || is_other_run
     }
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
