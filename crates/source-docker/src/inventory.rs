@@ -97,6 +97,7 @@ async fn follow_for_ever(shared: &Arc<Shared>, changes: &Changes) {
     let mut known = Known::default();
     let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
     let mut loss = Loss::default();
+    let mut is_first = true;
     loop {
         let began = tokio::time::Instant::now();
         match session::run(shared, changes, &mut table, &mut known).await {
@@ -104,6 +105,7 @@ async fn follow_for_ever(shared: &Arc<Shared>, changes: &Changes) {
             End::Again => continue,
             End::Lost { reason, is_permission, was_up } => {
                 if was_up {
+                    is_first = false;
                     shared.reconnects.fetch_add(1, Relaxed);
                     loss = Loss::default();
                     // A session that lasted is no sign of an engine that cannot keep one.
@@ -112,15 +114,19 @@ async fn follow_for_ever(shared: &Arc<Shared>, changes: &Changes) {
                     }
                 }
                 if loss.is_news(is_permission) {
-                    tracing::warn!(
-                        source = options.name,
-                        endpoint = %options.endpoint,
-                        "the engine is out of reach, trying again: {reason}"
-                    );
+                    // An engine that is out of reach from the start is the application's to tell of, from the status.
+                    if !is_first {
+                        tracing::warn!(
+                            source = options.name,
+                            endpoint = %options.endpoint,
+                            "the engine is out of reach, trying again: {reason}"
+                        );
+                    }
                     if changes.send(Change::Status(SourceStatus::Down(reason))).await.is_err() {
                         return;
                     }
                 }
+                is_first = false;
             }
         }
         tokio::select! {

@@ -79,7 +79,7 @@ enum Report {
     Event(Box<Event>),
     StreamEnded(Stop),
     Listed(Result<List, Fault>),
-    Inspected(ContainerId, Result<Seen, Miss>),
+    Inspected(ContainerId, Result<Box<Seen>, Miss>),
     Retry(ContainerId),
     Identified(EngineInfo),
     Learned(Known),
@@ -250,7 +250,7 @@ impl Session<'_> {
                 }
             }
             Report::Inspected(id, answer) => {
-                let outcome = self.table.inspected(&id, answer);
+                let outcome = self.table.inspected(&id, answer.map(|seen| *seen));
                 if let Some(change) = outcome.change {
                     self.changes.send(change).await?;
                 }
@@ -350,7 +350,7 @@ impl Session<'_> {
                 }
             };
             let answer = match answer {
-                Ok(body) => read::inspect(&body, &id, owner).ok_or(Miss::Failed),
+                Ok(body) => read::inspect(&body, &id, owner).map(Box::new).ok_or(Miss::Failed),
                 Err(fault) if fault.is_not_found() => Err(Miss::Gone),
                 Err(fault) => {
                     tracing::debug!(container = id.as_str(), %fault, "failed to inspect a container");

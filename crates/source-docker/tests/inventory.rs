@@ -350,15 +350,25 @@ async fn the_29_line() {
         .answer("/version", Answer::text(r#"{"Version":"29.0","ApiVersion":"1.56","MinAPIVersion":"1.40"}"#));
     let list = fixture("engine-29/list.json");
     let id = list.split('"').nth(3).unwrap().to_owned();
+    engine.answer("/version", Answer::text(fixture("engine-29/version.json")));
+    let list = fixture("engine-29/list.json");
+    let id = list.split('"').nth(3).unwrap().to_owned();
     engine.answer("/containers/json", Answer::text(list));
     engine.answer(&format!("/containers/{id}/json"), Answer::Never);
-    let mut watch = watch(options(&engine));
-    assert_eq!(watch.list().await[0].health, Some(Health::Unhealthy), "by the list alone");
+    let mut first = watch(options(&engine));
+    assert_eq!(first.list().await[0].health, Some(Health::Unhealthy), "by the list alone");
     engine.wait_for("/v1.52/containers/json?all=1", 1).await;
     engine.event(fixture("engine-29/events.ndjson"));
-    assert_eq!(watch.upsert().await.health, Some(Health::Healthy));
-    assert_eq!(watch.upsert().await.exit_code, Some(137));
-    assert!(matches!(watch.change().await, Change::Gone(_)));
+    assert_eq!(first.upsert().await.exit_code, Some(137));
+    assert!(matches!(first.change().await, Change::Gone(_)));
+    assert_eq!(first.inventory.counters().event_errors, 0);
+    engine.answer(&format!("/containers/{id}/json"), Answer::text(fixture("engine-29/inspect-web.json")));
+    let mut second = watch(options(&engine));
+    let list = second.list().await;
+    let web = by_name(&list, "sdk-web");
+    assert_eq!((web.state, web.health, web.pid.is_some()), (State::Running, Some(Health::Unhealthy), true));
+    assert_eq!((web.limits.memory, &web.network), (Some(Limit::Value(64 << 20)), &Network::None));
+    assert_eq!((web.image.as_deref(), second.inventory.counters().malformed), (Some("busybox:local"), 0));
 }
 
 #[tokio::test]

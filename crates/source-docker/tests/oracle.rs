@@ -56,7 +56,7 @@ async fn both_readers_agree() {
             host.nano_cpus.unwrap(),
             "{name}"
         );
-        assert_eq!(ours.started_at.is_some(), state.started_at.unwrap() > "1970".to_owned(), "{name}");
+        assert_eq!(ours.started_at.is_some(), state.started_at.unwrap().as_str() > "1970", "{name}");
         assert!(ours.created_at.unwrap() > UNIX_EPOCH, "{name}");
     }
 }
