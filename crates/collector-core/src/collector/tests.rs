@@ -179,6 +179,8 @@ impl Probe for PlayedProbe {
         }
         if groups.has(Group::Cpu) {
             out.set(ids::CPU_USAGE, Reading::Value(Value::Nanos((numbers.cpu_seconds * 1e9) as u64)));
+            // Nobody is shown this row.
+            out.set(ids::CPU_SHARES, Reading::Absent(Absence::NoSourceOnVersion));
         }
         if groups.has(Group::Memory) {
             for (row, value) in

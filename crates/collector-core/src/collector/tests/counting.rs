@@ -121,6 +121,13 @@ async fn without_a_kernel_count_the_engines_word_counts() {
     rig.signal("a", Signal::Exited);
     rig.upsert(&killed(&running("a", 1))).await;
     assert_eq!(oom(&rig, "a").await, 1);
+    // But not before the end, when the kernel's may still come.
+    let rig = rig_with(&running("a", 1), None).await;
+    rig.tell(Change::OomHint(ContainerId::new("a"))).await;
+    assert_eq!(oom(&rig, "a").await, 0);
+    rig.set("a", |numbers| numbers.oom_kills = Some(1));
+    rig.signal("a", Signal::Exited);
+    assert_eq!(oom(&rig, "a").await, 1);
 }
 
 #[tokio::test]
