@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, Hasher},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -14,7 +14,7 @@ use collector_core::{BoxFuture, Change, Changes, Engine, Inventory, SourceCounte
 use tokio::sync::Notify;
 
 use crate::{
-    Options,
+    Endpoint, Options,
     client::RequestCounts,
     read::Owner,
     session::{self, End, Known},
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) lists: AtomicU64,
     pub(crate) malformed: AtomicU64,
     reconnects: AtomicU64,
+    /// An optional engine whose socket has not been seen yet.
+    dormant: AtomicBool,
 }
 
 /// The containers of one Docker-compatible engine.
@@ -48,6 +50,7 @@ impl DockerInventory {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let shared = Shared {
+            dormant: AtomicBool::new(options.optional),
             options,
             requests: Arc::default(),
             relist: Notify::new(),
@@ -68,7 +71,19 @@ impl Inventory for DockerInventory {
 
     fn run(self: Arc<Self>, changes: Changes) -> BoxFuture<()> {
         let shared = self.shared.clone();
-        Box::pin(async move { follow_for_ever(&shared, &changes).await })
+        Box::pin(async move {
+            if shared.options.optional {
+                tokio::select! {
+                    () = appears(&shared.options) => shared.dormant.store(false, Relaxed),
+                    () = changes.closed() => return,
+                }
+            }
+            follow_for_ever(&shared, &changes).await;
+        })
+    }
+
+    fn is_dormant(&self) -> bool {
+        self.shared.dormant.load(Relaxed)
     }
 
     fn relist(&self) {
@@ -87,6 +102,14 @@ impl Inventory for DockerInventory {
         counters.lists = shared.lists.load(Relaxed);
         counters.malformed = shared.malformed.load(Relaxed);
         counters
+    }
+}
+
+/// Waits until the socket is there.
+async fn appears(options: &Options) {
+    let Endpoint::Unix(path) = &options.endpoint;
+    while !path.exists() {
+        tokio::time::sleep(options.look_interval).await;
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Options {
     pub backoff_min: Duration,
     /// Longest pause before connecting again.
     pub backoff_max: Duration,
+    /// Nobody asked for this engine: until its socket is there nothing is said of it.
+    pub optional: bool,
+    /// Pause between looks for the socket of an optional engine.
+    pub look_interval: Duration,
     /// How many containers without processes are kept and inspected: the newest.
     pub stopped_max: usize,
 }
@@ -51,6 +55,8 @@ impl Default for Options {
             list_hold: Duration::from_millis(100),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(10),
+            optional: false,
+            look_interval: Duration::from_secs(5),
             stopped_max: 500,
         }
     }

@@ -463,3 +463,23 @@ async fn stopped_containers_are_bounded_newest_first() {
     assert!(matches!(watch.change().await, Change::Gone(id) if id.as_str() == "c18"));
     assert!(!engine.requests().iter().any(|target| target.contains("/c1/") || target.contains("/c17/")));
 }
+
+#[tokio::test]
+async fn an_engine_that_nobody_asked_for_is_not_spoken_of_before_it_is_there() {
+    let mut engine = RecordedEngine::start();
+    record(&engine);
+    let mut absent = options(&engine);
+    absent.optional = true;
+    absent.look_interval = Duration::from_millis(5);
+    engine.stop();
+    let mut watch = watch(absent);
+    let silence = tokio::time::timeout(Duration::from_millis(100), watch.changes.recv()).await;
+    assert!(silence.is_err() && watch.inventory.is_dormant());
+    engine.listen();
+    assert_eq!(watch.list().await.len(), 9);
+    assert!(!watch.inventory.is_dormant());
+    // From then on it is spoken of like any other.
+    engine.stop();
+    watch.down().await;
+    assert!(!watch.inventory.is_dormant());
+}

@@ -78,7 +78,7 @@ fn describe(sampler: &KernelSampler) -> String {
 fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
     let mut found: Vec<Arc<dyn Inventory>> = Vec::new();
     if settings.source != Source::Cgroup {
-        for candidate in candidates(settings).into_iter().filter(|candidate| candidate.exists) {
+        for candidate in candidates(settings) {
             match candidate.endpoint {
                 Ok(endpoint) => {
                     let mut options = source_docker::Options::default();
@@ -86,6 +86,7 @@ fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
                     options.endpoint = endpoint;
                     options.uid = candidate.uid;
                     options.stopped_max = settings.containers.stopped_max;
+                    options.optional = candidate.optional;
                     found.push(Arc::new(DockerInventory::new(options)));
                 }
                 Err(error) => tracing::error!("{error}"),
@@ -103,8 +104,8 @@ pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) endpoint: Result<Endpoint, source_docker::EndpointError>,
     pub(super) uid: Option<u32>,
-    /// It is there, or somebody asked for it.
-    pub(super) exists: bool,
+    /// Nobody asked for it by name: silent until it is there.
+    pub(super) optional: bool,
 }
 
 /// The engines that the configuration names, and those in the usual places.
@@ -132,7 +133,7 @@ fn named(kind: &str, paths: &[PathBuf]) -> impl Iterator<Item = Wanted> {
         name: if index == 0 { kind.to_owned() } else { format!("{kind}-{}", index + 1) },
         endpoint: Ok(Endpoint::Unix(path.clone())),
         uid: None,
-        exists: true,
+        optional: false,
     })
 }
 
@@ -141,7 +142,7 @@ fn from_usual(candidate: &Candidate) -> Wanted {
         name: candidate.name.clone(),
         endpoint: candidate.endpoint.clone(),
         uid: candidate.uid,
-        exists: candidate.exists || candidate.origin != "default" || candidate.name == "docker",
+        optional: candidate.origin == "default" && candidate.name != "docker",
     }
 }
 
