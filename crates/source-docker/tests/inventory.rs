@@ -346,10 +346,6 @@ async fn strange_events_never_end_the_stream() {
 async fn the_29_line() {
     let engine = RecordedEngine::start();
     engine.headers(&[("api-version", "1.56"), ("server", "Docker/29.0 (linux)")]);
-    engine
-        .answer("/version", Answer::text(r#"{"Version":"29.0","ApiVersion":"1.56","MinAPIVersion":"1.40"}"#));
-    let list = fixture("engine-29/list.json");
-    let id = list.split('"').nth(3).unwrap().to_owned();
     engine.answer("/version", Answer::text(fixture("engine-29/version.json")));
     let list = fixture("engine-29/list.json");
     let id = list.split('"').nth(3).unwrap().to_owned();
