@@ -211,4 +211,10 @@ pub trait Probe: Send {
     fn sees_exit(&self) -> bool {
         false
     }
+
+    /// Whether the init process had ended already when the probe was opened, so that nobody will tell of it and each sample
+    /// may be the last.
+    fn has_ended(&self) -> bool {
+        false
+    }
 }

@@ -4,7 +4,7 @@ use cgroup_reader::{At, Controller::Memory, Scale, SourceKey};
 use metric_schema::{Alias, MetricDef, Unit};
 
 use super::{Inputs, Row, RowId, Source, cpu::cadvisor, rows};
-use crate::{Group, Reading, Value, effective};
+use crate::{Absence, Group, Reading, Value, effective};
 
 const G: &str = Group::Memory.as_str();
 
@@ -17,8 +17,9 @@ pub(super) mod ids {
         MEMORY_MAPPED_FILE, MEMORY_MAX_USAGE, MEMORY_MEMSW_LIMIT_OWN, MEMORY_PGFAULT,
         MEMORY_PGFAULT_HIERARCHY, MEMORY_PGMAJFAULT, MEMORY_PGMAJFAULT_HIERARCHY, MEMORY_PGSCAN,
         MEMORY_PGSTEAL, MEMORY_REFAULT_ANON, MEMORY_REFAULT_FILE, MEMORY_RESERVATION_OWN, MEMORY_RSS,
-        MEMORY_SPEC_LIMIT, MEMORY_SPEC_RESERVATION, MEMORY_SPEC_SWAP_LIMIT, MEMORY_SWAP,
-        MEMORY_SWAP_LIMIT_OWN, MEMORY_USAGE, MEMORY_USAGE_PERCENT, MEMORY_WORKING_SET, MEMORY_WRITEBACK,
+        MEMORY_SOFT_LIMIT_OWN, MEMORY_SPEC_LIMIT, MEMORY_SPEC_RESERVATION, MEMORY_SPEC_SWAP_LIMIT,
+        MEMORY_SWAP, MEMORY_SWAP_LIMIT_OWN, MEMORY_USAGE, MEMORY_USAGE_PERCENT, MEMORY_WORKING_SET,
+        MEMORY_WRITEBACK,
     };
 }
 
@@ -57,7 +58,21 @@ fn memory_and_swap(inputs: &Inputs<'_>) -> Reading {
         (_, Reading::Value(Value::Int(memory)), Reading::Value(Value::Int(swap))) => {
             Reading::int(memory.saturating_add(swap))
         }
+        // Which of the files is missed depends on the version.
+        (Reading::Absent(reason), ..) if reason != Absence::NoSourceOnVersion => Reading::Absent(reason),
+        (_, memory @ Reading::Absent(_), _) => memory,
         _ => swap,
+    }
+}
+
+/// On v1 the largest soft limit means that nothing is reserved, on v2 `max` means that everything is, which no number says.
+fn reservation(inputs: &Inputs<'_>) -> Reading {
+    let low = inputs.sample.get(MEMORY_RESERVATION_OWN);
+    match (inputs.sample.get(MEMORY_SOFT_LIMIT_OWN), low) {
+        (Reading::Max, _) => Reading::int(0),
+        (soft @ Reading::Absent(_), Reading::Absent(Absence::NoSourceOnVersion)) => soft,
+        (Reading::Absent(_), low) => low,
+        (soft, _) => soft,
     }
 }
 
@@ -161,14 +176,17 @@ rows! { super::cpu::END;
             "Limit of memory and swap together; 0 is none.")
             .aliased(cadvisor!("container_spec_memory_swap_limit_bytes")),
         Source::Derived(memory_and_swap));
+    MEMORY_SOFT_LIMIT_OWN = Row::input(Group::Memory,
+        MetricDef::up_down("container.memory.own_soft_limit", Unit::Bytes, G, "The kernel's soft limit on v1."),
+        Source::Key(SourceKey::v1(whole("memory.soft_limit_in_bytes"))));
     MEMORY_RESERVATION_OWN = Row::input(Group::Memory,
-        MetricDef::up_down("container.memory.own_reservation", Unit::Bytes, G, "The kernel's soft limit or low protection."),
-        Source::Key(SourceKey::both(whole("memory.soft_limit_in_bytes"), whole("memory.low"))));
+        MetricDef::up_down("container.memory.own_reservation", Unit::Bytes, G, "The kernel's low protection on v2."),
+        Source::Key(SourceKey::v2(whole("memory.low"))));
     MEMORY_SPEC_RESERVATION = Row::container(Group::Memory,
         MetricDef::up_down("container.spec.memory.reservation_limit", Unit::Bytes, G,
             "Memory reserved for the container (memory.low, soft limit); 0 is none.")
             .aliased(cadvisor!("container_spec_memory_reservation_limit_bytes")),
-        Source::Derived(|inputs| zero_if_none(inputs, MEMORY_RESERVATION_OWN)));
+        Source::Derived(reservation));
     MEMORY_FAILCNT = Row::container(Group::Memory,
         MetricDef::counter("container.memory.failcnt", Unit::Count("{hit}"), G, "Times that use hit the limit.")
             .named("container_memory_failcnt", "cAdvisor's name").aliased(cadvisor!("container_memory_failcnt")),

@@ -268,7 +268,16 @@ impl Entry {
         let Some(probe) = slot.probe.as_mut() else { return absent(Absence::NotRunning) };
         let mut sample = Sample::absent(Absence::NotCollected);
         let read = probe.sample(groups, &mut sample);
+        let counted = sample.get(ids::CPU_USAGE).as_u64().is_some();
+        let ended = probe.has_ended();
         self.account(run, &mut sample, shared);
+        if ended && counted {
+            // Nobody will tell of its end: this is its last sample.
+            let mut state = lock(&self.state);
+            if state.run == run {
+                state.current.final_taken = true;
+            }
+        }
         if read.is_err() {
             slot.probe = None;
             slot.failed = Some((Absence::NotRunning, shared.now()));

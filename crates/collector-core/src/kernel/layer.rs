@@ -1,186 +1,151 @@
-//! Writable layers: how much they hold, walked in the background by one slow thread.
+//! A container's writable layer: its directory, the disk and the file system under it, and what it holds.
 //!
 //! The layer's directory is in `/proc/<pid>/mountinfo` (the root mount's `upperdir=`), whatever engine and image store made
-//! it. A walk counts allocated blocks, each hard link once, follows no symbolic link and leaves no file system; after each
-//! batch of entries it pauses, so that it never takes more than a small part of a disk's time.
+//! it. Finding it and asking its file system costs some microseconds and is done while sampling; what it holds is walked in
+//! the background ([`super::walk`]).
 
 use std::{
-    collections::{BTreeMap, HashSet},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Condvar, Mutex, Weak,
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{Process, parse};
+use cgroup_reader::{Host, Process, parse};
 
-use super::{lock, probe::DeviceNumber};
+use super::{
+    probe::DeviceNumber,
+    walk::{Used, Walker},
+};
 use crate::{Absence, Reading, Sample, catalogue::Dimension, catalogue::ids};
 
-/// Entries looked at between two pauses.
-const BATCH: usize = 512;
-/// A pause lasts this many times as long as the batch before it took.
-const PAUSE_FACTOR: u32 = 4;
-/// Entries of one layer at most: a larger one is absent.
-const ENTRIES_MAX: usize = 10_000_000;
-/// A pause at most.
-const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// How long an answer about sizes is good for, and after how long a layer that was not found is looked for again.
+const FRESH: Duration = Duration::from_secs(10);
 
-/// What a walk found.
-#[derive(Debug, Clone)]
-struct Found {
-    device: Arc<str>,
-    used_bytes: Option<u64>,
-    size_bytes: u64,
+/// What does not change while the container runs.
+#[derive(Debug)]
+struct Place {
+    directory: PathBuf,
+    /// The file system it is on.
+    device: u64,
+    /// The whole disk under that, where there is one.
+    disk: Option<DeviceNumber>,
+    label: Arc<str>,
+}
+
+/// The size of a file system.
+#[derive(Debug, Clone, Copy)]
+struct Space {
+    bytes: u64,
     inodes_total: u64,
     inodes_free: u64,
 }
 
+/// One container's layer.
 #[derive(Debug)]
-struct Layer {
+pub(super) struct Layer {
+    token: u64,
     process: Option<Process>,
-    directory: Option<PathBuf>,
-    disk: Option<DeviceNumber>,
-    found: Result<Found, Absence>,
-    next_walk: Instant,
+    place: Result<Place, Absence>,
+    looked_at: Option<Instant>,
+    space: Option<(Instant, Result<Space, Absence>)>,
+    is_walked: bool,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    layers: BTreeMap<u64, Layer>,
-}
-
-#[derive(Debug)]
-struct State {
-    proc: PathBuf,
-    interval: Duration,
-    known: Mutex<Known>,
-    changed: Condvar,
-}
-
-/// The layers of all running containers, by watch.
-#[derive(Debug)]
-pub(super) struct Layers {
-    state: Arc<State>,
-    /// Dropped with this, which ends the thread.
-    _alive: mpsc::Sender<()>,
-}
-
-impl Layers {
-    /// Starts the thread.
-    pub(super) fn start(proc: PathBuf, interval: Duration) -> io::Result<Self> {
-        let state = Arc::new(State { proc, interval, known: Mutex::default(), changed: Condvar::new() });
-        let (alive, ended) = mpsc::channel();
-        let weak = Arc::downgrade(&state);
-        thread::Builder::new()
-            .name("layer-walk".into())
-            .stack_size(256 * 1024)
-            .spawn(move || run(&weak, &ended))?;
-        Ok(Self { state, _alive: alive })
+impl Layer {
+    /// Of the container with that init process; nothing is read yet.
+    pub(super) const fn new(token: u64, process: Option<Process>) -> Self {
+        let place = Err(Absence::NotReachable);
+        Self { token, process, place, looked_at: None, space: None, is_walked: false }
     }
 
-    /// A container whose layer is to be walked soon.
-    pub(super) fn add(&self, token: u64, process: Option<Process>) {
-        let found = Err(if process.is_some() { Absence::NotCollected } else { Absence::NotReachable });
-        let layer = Layer { process, directory: None, disk: None, found, next_walk: Instant::now() };
-        lock(&self.state.known).layers.insert(token, layer);
-        self.state.changed.notify_one();
+    fn find(&mut self, host: &Host) {
+        let is_old = self.looked_at.is_none_or(|at| at.elapsed() >= FRESH);
+        if self.place.is_err() && is_old {
+            self.place =
+                self.process.ok_or(Absence::NotReachable).and_then(|process| Place::find(host, process));
+            self.looked_at = Some(Instant::now());
+        }
     }
 
-    pub(super) fn remove(&self, token: u64) {
-        lock(&self.state.known).layers.remove(&token);
+    /// The disk under the layer: cgroups count I/O by disk, not by partition.
+    pub(super) fn disk(&mut self, host: &Host) -> Option<DeviceNumber> {
+        self.find(host);
+        self.place.as_ref().ok()?.disk
     }
 
-    /// The disk under the layer, once it is known.
-    pub(super) fn disk(&self, token: u64) -> Option<DeviceNumber> {
-        lock(&self.state.known).layers.get(&token)?.disk
-    }
-
-    /// Fills the rows of the file system.
-    pub(super) fn fill(&self, token: u64, out: &mut Sample) {
-        let found = match lock(&self.state.known).layers.get(&token) {
-            Some(layer) => layer.found.clone(),
-            None => Err(Absence::NotRunning),
+    /// Fills the rows of the file system, and has the layer walked from the first time on.
+    pub(super) fn fill(&mut self, host: &Host, walker: &Walker, out: &mut Sample) {
+        self.find(host);
+        let place = match &self.place {
+            Ok(place) => place,
+            Err(reason) => {
+                out.table_mut(Dimension::Filesystem).absence = Some(*reason);
+                return;
+            }
         };
-        match found {
+        if !std::mem::replace(&mut self.is_walked, true) {
+            walker.add(self.token, place.directory.clone(), place.device);
+        }
+        let space = match self.space {
+            Some((at, space)) if at.elapsed() < FRESH => space,
+            _ => self.space.insert((Instant::now(), space(&place.directory))).1,
+        };
+        let labels: &[&str] = &[&place.label];
+        match walker.used(self.token) {
+            Used::Bytes(bytes) => out.set_in(ids::FS_USAGE, labels, Reading::int(bytes)),
+            Used::Unknown => out.table_mut(Dimension::Filesystem).absence = Some(Absence::NotCollected),
+            Used::TooLarge => out.table_mut(Dimension::Filesystem).absence = Some(Absence::Timeout),
+        }
+        match space {
+            Ok(space) => {
+                out.set_in(ids::FS_LIMIT, labels, Reading::int(space.bytes));
+                out.set_in(ids::FS_INODES_TOTAL, labels, Reading::int(space.inodes_total));
+                out.set_in(ids::FS_INODES_FREE, labels, Reading::int(space.inodes_free));
+            }
             Err(reason) => out.table_mut(Dimension::Filesystem).absence = Some(reason),
-            Ok(found) => {
-                let labels: &[&str] = &[&found.device];
-                if let Some(used) = found.used_bytes {
-                    out.set_in(ids::FS_USAGE, labels, Reading::int(used));
-                }
-                out.set_in(ids::FS_LIMIT, labels, Reading::int(found.size_bytes));
-                out.set_in(ids::FS_INODES_TOTAL, labels, Reading::int(found.inodes_total));
-                out.set_in(ids::FS_INODES_FREE, labels, Reading::int(found.inodes_free));
-            }
         }
     }
 }
 
-/// The thread: walks whichever layer is due first, until the sampler is gone.
-fn run(state: &Weak<State>, ended: &mpsc::Receiver<()>) {
-    loop {
-        match ended.recv_timeout(Duration::ZERO) {
-            Err(RecvTimeoutError::Disconnected) => return,
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-        }
-        let Some(state) = state.upgrade() else { return };
-        let due = {
-            let known = lock(&state.known);
-            let first = known.layers.iter().min_by_key(|(_, layer)| layer.next_walk);
-            let wait = first.map_or(Duration::from_secs(1), |(_, layer)| {
-                layer.next_walk.saturating_duration_since(Instant::now()).min(Duration::from_secs(1))
-            });
-            if wait.is_zero() {
-                first.map(|(token, layer)| (*token, layer.process, layer.directory.clone()))
-            } else {
-                // Bounded, so that the end of the sampler is noticed.
-                drop(state.changed.wait_timeout(known, wait));
-                None
-            }
-        };
-        if let Some((token, process, directory)) = due {
-            state.walk_one(token, process, directory);
-        }
+impl Place {
+    fn find(host: &Host, process: Process) -> Result<Self, Absence> {
+        let directory = upper_directory(host, process)?;
+        let device = fs::metadata(&directory).map_err(|error| reason(&error))?.dev();
+        let disk = disk_under(host, (rustix::fs::major(device), rustix::fs::minor(device)));
+        let label = device_label(&directory, device, &host.roots().proc);
+        Ok(Self { directory, device, disk, label })
     }
 }
 
-impl State {
-    fn walk_one(&self, token: u64, process: Option<Process>, directory: Option<PathBuf>) {
-        let directory = match directory {
-            Some(directory) => Ok(directory),
-            None => {
-                process.ok_or(Absence::NotReachable).and_then(|process| layer_directory(&self.proc, process))
-            }
-        };
-        let disk = directory.as_deref().ok().and_then(disk_under);
-        if let (Ok(directory), Some(layer)) = (&directory, lock(&self.known).layers.get_mut(&token)) {
-            layer.disk = disk;
-            layer.directory = Some(directory.clone());
-        }
-        let found = directory.and_then(|directory| measure(&directory, &self.proc));
-        if let Some(layer) = lock(&self.known).layers.get_mut(&token) {
-            layer.found = found;
-            layer.next_walk = Instant::now() + self.interval;
-        }
-    }
-}
-
-/// The upper directory of the overlay that is the root of a process.
-fn layer_directory(proc: &Path, process: Process) -> Result<PathBuf, Absence> {
+/// The upper directory of the overlay that is the root of a process, as it can be reached from here.
+fn upper_directory(host: &Host, process: Process) -> Result<PathBuf, Absence> {
+    let proc = &host.roots().proc;
     let bytes =
         fs::read(proc.join(process.pid.to_string()).join("mountinfo")).map_err(|error| reason(&error))?;
-    let root = parse::mountinfo(&bytes).find(|mount| mount.point == "/").ok_or(Absence::Malformed)?;
-    let upper = root.options.split(',').find_map(|option| option.strip_prefix("upperdir="));
-    // Other storage drivers keep the layer elsewhere, and read-only containers have none.
-    let upper = PathBuf::from(upper.ok_or(Absence::NoFile)?);
-    let through_init = || proc.join("1/root").join(upper.strip_prefix("/").unwrap_or(&upper));
-    [upper.clone(), through_init()].into_iter().find(|path| path.is_dir()).ok_or(Absence::NotReachable)
+    if !host.is_running(process) {
+        return Err(Absence::NotRunning);
+    }
+    // A later mount hides an earlier one at the same point.
+    let root = parse::mountinfo(&bytes).filter(|mount| mount.point == "/").last();
+    let root = root.ok_or(Absence::Malformed)?;
+    // Other storage drivers keep the layer elsewhere, and a container that is read-only from the start has none.
+    let upper = root.options().find_map(|option| option.strip_prefix("upperdir=")).ok_or(Absence::NoFile)?;
+    // Docker mounts long chains of layers relative to a directory that no file names.
+    let below = upper.strip_prefix('/').ok_or(Absence::NotReachable)?;
+    let through_init = proc.join("1/root").join(below);
+    let mut absence = Absence::NotReachable;
+    for path in [PathBuf::from(upper), through_init] {
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                absence = Absence::PermissionDenied;
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(absence)
 }
 
 fn reason(error: &io::Error) -> Absence {
@@ -191,28 +156,21 @@ fn reason(error: &io::Error) -> Absence {
     }
 }
 
-/// The whole disk of the file system that a directory is on: cgroups count I/O by disk, not by partition.
-fn disk_under(directory: &Path) -> Option<DeviceNumber> {
-    let device = fs::metadata(directory).ok()?.dev();
-    let number = (rustix::fs::major(device), rustix::fs::minor(device));
-    let sys = PathBuf::from(format!("/sys/dev/block/{}:{}", number.0, number.1));
+/// The whole disk that a block device is or is a part of; none for file systems that are not on one (btrfs, tmpfs, NFS).
+fn disk_under(host: &Host, (major, minor): DeviceNumber) -> Option<DeviceNumber> {
+    let sys = host.roots().cgroup.parent()?.parent()?.join(format!("dev/block/{major}:{minor}"));
     if !sys.join("partition").exists() {
-        return sys.exists().then_some(number);
+        return sys.exists().then_some((major, minor));
     }
     let disk = fs::read_to_string(fs::canonicalize(sys).ok()?.parent()?.join("dev")).ok()?;
     let (major, minor) = disk.trim().split_once(':')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-fn measure(directory: &Path, proc: &Path) -> Result<Found, Absence> {
+fn space(directory: &Path) -> Result<Space, Absence> {
     let space = rustix::fs::statvfs(directory).map_err(|errno| reason(&errno.into()))?;
-    let device = fs::metadata(directory).map_err(|error| reason(&error))?.dev();
-    let used_bytes = walk(directory, device);
-    let unit = space.f_frsize.max(1);
-    Ok(Found {
-        device: device_label(directory, device, proc),
-        used_bytes,
-        size_bytes: space.f_blocks.saturating_mul(unit),
+    Ok(Space {
+        bytes: space.f_blocks.saturating_mul(space.f_frsize.max(1)),
         inodes_total: space.f_files,
         inodes_free: space.f_ffree,
     })
@@ -231,61 +189,68 @@ fn device_label(directory: &Path, device: u64, proc: &Path) -> Arc<str> {
     }
 }
 
-/// Bytes of allocated blocks below a directory; `None` where there are too many entries. What vanishes meanwhile is gone.
-fn walk(directory: &Path, device: u64) -> Option<u64> {
-    let mut used = fs::symlink_metadata(directory).map_or(0, |metadata| metadata.blocks() * 512);
-    let mut linked: HashSet<u64> = HashSet::new();
-    let mut directories = vec![directory.to_owned()];
-    let (mut entries, mut batch) = (0_usize, Instant::now());
-    while let Some(directory) = directories.pop() {
-        let Ok(listing) = fs::read_dir(&directory) else { continue };
-        for entry in listing.flatten() {
-            entries += 1;
-            if entries > ENTRIES_MAX {
-                return None;
-            }
-            if entries.is_multiple_of(BATCH) {
-                thread::sleep((batch.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX));
-                batch = Instant::now();
-            }
-            // Of the entry itself: a symbolic link is not followed.
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.dev() != device {
-                continue;
-            }
-            let first = metadata.is_dir() || metadata.nlink() == 1 || linked.insert(metadata.ino());
-            if first {
-                used = used.saturating_add(metadata.blocks().saturating_mul(512));
-            }
-            if metadata.is_dir() {
-                directories.push(entry.path());
-            }
-        }
-    }
-    Some(used)
-}
-
 #[cfg(test)]
 mod tests {
+    use cgroup_reader::Roots;
+
     use super::*;
 
+    fn write(path: PathBuf, text: &str) {
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    }
+
+    /// A machine with one process, whose root is mounted so.
+    fn machine(mounts: &str) -> (tempfile::TempDir, Host, Process) {
+        let root = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| root.path().join(path);
+        write(at("sys/fs/cgroup/cgroup.controllers"), "cpu\n");
+        write(at("proc/7/stat"), &format!("7 (x) S{} 99 0 0\n", " 0".repeat(18)));
+        let mounts = mounts.replace("@ROOT@", root.path().to_str().expect("UTF-8"));
+        write(at("proc/7/mountinfo"), &mounts);
+        let host = Host::detect(&Roots::under(root.path())).expect("a host");
+        (root, host, Process { pid: 7, start_ticks: 99 })
+    }
+
+    const ROOT: &str = "111 61 0:50 / / rw,relatime master:3 - overlay overlay rw,lowerdir=/l/A:/l/B";
+
     #[test]
-    fn a_walk_counts_blocks_and_each_link_once() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let device = fs::metadata(directory.path()).expect("metadata").dev();
-        let empty = walk(directory.path(), device).expect("a walk");
-        let below = directory.path().join("a");
-        fs::create_dir(&below).expect("a directory");
-        let with_directory = walk(directory.path(), device).expect("a walk");
-        fs::write(below.join("file"), vec![7_u8; 1 << 20]).expect("a file");
-        fs::File::open(below.join("file")).and_then(|file| file.sync_all()).expect("written");
-        fs::hard_link(below.join("file"), below.join("again")).expect("a link");
-        std::os::unix::fs::symlink("/usr", below.join("elsewhere")).expect("a link");
-        let full = walk(directory.path(), device).expect("a walk");
-        assert!(empty <= with_directory);
-        let file = fs::metadata(below.join("file")).expect("metadata").blocks() * 512;
-        assert!(file >= 1 << 20);
-        let rest = full - with_directory - file;
-        assert!(rest <= 8192, "{rest} bytes more than the file: a link was followed or counted twice");
+    fn the_upper_directory_is_found_or_not_for_a_reason() {
+        for (mounts, expect) in [
+            (format!("{ROOT},upperdir=@ROOT@/up,workdir=/w\n"), Ok("up")),
+            (format!("{ROOT},upperdir=@ROOT@/hidden\n{ROOT},upperdir=@ROOT@/up\n"), Ok("up")),
+            (format!("{ROOT},upperdir=/nowhere/up,workdir=/w\n"), Ok("proc/1/root/nowhere/up")),
+            (format!("{ROOT},upperdir=/nowhere/else,workdir=/w\n"), Err(Absence::NotReachable)),
+            (format!("{ROOT},upperdir=abc/diff,workdir=abc/work\n"), Err(Absence::NotReachable)),
+            (format!("{ROOT}\n"), Err(Absence::NoFile)),
+            ("1 1 8:1 / / rw - ext4 /dev/sda1 rw\n".to_owned(), Err(Absence::NoFile)),
+            ("nonsense\n".to_owned(), Err(Absence::Malformed)),
+        ] {
+            let (root, host, process) = machine(&mounts);
+            for directory in ["up", "hidden", "proc/1/root/nowhere/up"] {
+                fs::create_dir_all(root.path().join(directory)).expect("a directory");
+            }
+            let found = upper_directory(&host, process);
+            assert_eq!(found, expect.map(|path| root.path().join(path)), "{mounts}");
+            let reused = Process { start_ticks: 100, ..process };
+            assert_eq!(upper_directory(&host, reused), Err(Absence::NotRunning));
+            assert_eq!(upper_directory(&host, Process { pid: 8, ..process }), Err(Absence::NotRunning));
+        }
+    }
+
+    #[test]
+    fn partitions_belong_to_their_disk() {
+        let (root, host, _) = machine("");
+        let at = |path: &str| root.path().join("sys").join(path);
+        write(at("devices/vda/dev"), "254:0\n");
+        write(at("devices/vda/vda1/dev"), "254:1\n");
+        write(at("devices/vda/vda1/partition"), "1\n");
+        fs::create_dir_all(at("dev/block")).expect("a directory");
+        for (number, device) in [("254:0", "devices/vda"), ("254:1", "devices/vda/vda1")] {
+            std::os::unix::fs::symlink(at(device), at("dev/block").join(number)).expect("a link");
+        }
+        assert_eq!(disk_under(&host, (254, 0)), Some((254, 0)));
+        assert_eq!(disk_under(&host, (254, 1)), Some((254, 0)));
+        assert_eq!(disk_under(&host, (0, 44)), None);
     }
 }

@@ -29,17 +29,19 @@ pub(super) struct Inherited {
     pub(super) cores: Limit<f64>,
 }
 
-/// Limits by parent directory.
+/// The parents of a container in the hierarchies of memory and of CPU, which are two on v1.
+type Parents = [Option<PathBuf>; 2];
+
+/// Limits by parent directories.
 #[derive(Debug, Default)]
-pub(super) struct Ancestors(Mutex<HashMap<PathBuf, (Instant, Inherited)>>);
+pub(super) struct Ancestors(Mutex<HashMap<Parents, (Instant, Inherited)>>);
 
 impl Ancestors {
     /// What the ancestors of the container's directories allow.
     pub(super) fn of(&self, host: &Host, directories: &Directories) -> Inherited {
         let memory = directories.path(Controller::Memory);
         let cpu = directories.path(Controller::Cpu);
-        let key = memory.as_deref().or(cpu.as_deref()).and_then(Path::parent).map(Path::to_owned);
-        let Some(key) = key else { return Inherited { memory: Limit::Max, cores: Limit::Max } };
+        let key = [&memory, &cpu].map(|directory| Some(directory.as_deref()?.parent()?.to_owned()));
         if let Some((at, limits)) = lock(&self.0).get(&key)
             && at.elapsed() < FRESH
         {
@@ -47,6 +49,7 @@ impl Ancestors {
         }
         let limits = Inherited {
             memory: above(host, Controller::Memory, memory.as_deref())
+                .take_while(|directory| host.version() == Version::V2 || is_hierarchical(directory))
                 .map(|directory| memory_limit(host.version(), &directory))
                 .fold(Limit::Max, Limit::smallest),
             cores: above(host, Controller::Cpu, cpu.as_deref())
@@ -62,14 +65,14 @@ impl Ancestors {
     }
 }
 
-/// The directories above a cgroup, below the mount: the root itself has no limit.
+/// The directories above a cgroup up to the mount, which is a limited cgroup too where only a part of the tree is mounted.
 fn above(host: &Host, controller: Controller, directory: Option<&Path>) -> impl Iterator<Item = PathBuf> {
     let mount = host.mount(controller).map(Path::to_owned);
     let mut at = directory.map(Path::to_owned);
     std::iter::from_fn(move || {
         let parent = at.as_deref()?.parent()?.to_owned();
-        let below = mount.as_deref().is_some_and(|mount| parent.starts_with(mount) && parent != mount);
-        at = below.then(|| parent.clone());
+        let is_below = mount.as_deref().is_some_and(|mount| parent.starts_with(mount));
+        at = is_below.then(|| parent.clone());
         at.clone()
     })
     .take(LEVELS_MAX)
@@ -77,6 +80,11 @@ fn above(host: &Host, controller: Controller, directory: Option<&Path>) -> impl 
 
 fn read_word(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+/// Whether what is below a v1 cgroup is charged to it: always from Linux 5.11 on.
+fn is_hierarchical(directory: &Path) -> bool {
+    read_word(&directory.join("memory.use_hierarchy")).is_none_or(|word| word != "0")
 }
 
 fn memory_limit(version: Version, directory: &Path) -> Limit<u64> {
@@ -100,10 +108,15 @@ fn quota(version: Version, directory: &Path) -> Limit<f64> {
     quota.map_or(Limit::Max, CpuQuota::cores)
 }
 
-/// The CPUs that the cpuset leaves to a cgroup.
+/// The CPUs that the cpuset leaves to a cgroup: its own or, where the controller is not enabled for it, that of the nearest
+/// ancestor that has one.
 fn cpuset(host: &Host, directories: &Directories) -> Option<u32> {
     let file = if host.version() == Version::V2 { "cpuset.cpus.effective" } else { "cpuset.effective_cpus" };
-    let bytes = fs::read(directories.path(Controller::Cpuset)?.join(file)).ok()?;
+    let own = directories.path(Controller::Cpuset)?;
+    let above = above(host, Controller::Cpuset, Some(&own));
+    let bytes = std::iter::once(own.clone())
+        .chain(above)
+        .find_map(|directory| fs::read(directory.join(file)).ok())?;
     u32::try_from(parse::cpu_count(&bytes).ok()?).ok().filter(|count| *count > 0)
 }
 
@@ -126,5 +139,101 @@ impl Slow {
 
     pub(super) fn is_stale(&self) -> bool {
         self.at.elapsed() >= FRESH
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cgroup_reader::{CgroupPath, Roots};
+
+    use super::*;
+
+    /// A tree of these files below `sys/fs/cgroup`.
+    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+        let root = tempfile::tempdir().expect("a directory");
+        for (file, text) in files {
+            let path = root.path().join("sys/fs/cgroup").join(file);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            fs::write(path, text).expect("a file");
+        }
+        let host = Host::detect(&Roots::under(root.path())).expect("a host");
+        (root, host)
+    }
+
+    fn check(files: &[(&str, &str)], memory: Limit<u64>, cores: Limit<f64>, cpus: Option<u32>) {
+        let (_root, host) = machine(files);
+        let directories = Directories::of(&host, &CgroupPath::everywhere("/pods/pod/c"));
+        let slow = Slow::read(&Ancestors::default(), &host, &directories);
+        assert_eq!(
+            (slow.inherited.memory, slow.inherited.cores, slow.cpuset),
+            (memory, cores, cpus),
+            "{files:?}"
+        );
+    }
+
+    #[test]
+    fn the_smallest_of_all_ancestors_holds_on_v2() {
+        let root = ("cgroup.controllers", "cpu memory\n");
+        check(&[root], Limit::Max, Limit::Max, None);
+        check(
+            &[
+                root,
+                ("pods/memory.max", "1000\n"),
+                ("pods/cpu.max", "max 100000\n"),
+                ("pods/cpuset.cpus.effective", "0-1\n"),
+                ("pods/pod/memory.max", "max\n"),
+                ("pods/pod/cpu.max", "150000 100000\n"),
+                ("pods/pod/c/memory.max", "1\n"),
+                ("pods/pod/c/cpu.max", "1000 100000\n"),
+                ("cpuset.cpus.effective", "0-7\n"),
+            ],
+            Limit::Value(1000),
+            Limit::Value(1.5),
+            Some(2),
+        );
+        // Malformed is as good as none: what cannot be read does not limit.
+        check(
+            &[root, ("pods/memory.max", "\n"), ("pods/cpu.max", "5\n"), ("cpuset.cpus.effective", "x\n")],
+            Limit::Max,
+            Limit::Max,
+            None,
+        );
+        // The mount itself, where it shows a part of the tree.
+        check(&[root, ("memory.max", "7\n")], Limit::Value(7), Limit::Max, None);
+    }
+
+    #[test]
+    fn v1_limits_hold_as_far_as_the_hierarchy_goes() {
+        let files = |of_pod: &'static str| {
+            [
+                ("memory/pods/memory.limit_in_bytes", "1000\n"),
+                ("memory/pods/memory.use_hierarchy", "1\n"),
+                ("memory/pods/pod/memory.limit_in_bytes", "9223372036854771712\n"),
+                ("memory/pods/pod/memory.use_hierarchy", of_pod),
+                ("cpu/pods/cpu.cfs_quota_us", "-1\n"),
+                ("cpu/pods/cpu.cfs_period_us", "100000\n"),
+                ("cpu/pods/pod/cpu.cfs_quota_us", "50000\n"),
+                ("cpu/pods/pod/cpu.cfs_period_us", "100000\n"),
+                ("cpuset/pods/pod/c/cpuset.effective_cpus", "3,5-6\n"),
+            ]
+        };
+        check(&files("1\n"), Limit::Value(1000), Limit::Value(0.5), Some(3));
+        check(&files("0\n"), Limit::Max, Limit::Value(0.5), Some(3));
+    }
+
+    #[test]
+    fn parents_in_two_hierarchies_are_told_apart() {
+        let (_root, host) = machine(&[
+            ("memory/a/memory.limit_in_bytes", "1000\n"),
+            ("cpu/b/cpu.cfs_quota_us", "50000\n"),
+            ("cpu/b/cpu.cfs_period_us", "100000\n"),
+        ]);
+        let ancestors = Ancestors::default();
+        let of =
+            |paths: &str| ancestors.of(&host, &Directories::of(&host, &CgroupPath::parse(paths.as_bytes())));
+        let memory = Limit::Value(1000);
+        assert_eq!(of("2:memory:/a/c\n1:cpu:/c\n"), Inherited { memory, cores: Limit::Max });
+        assert_eq!(of("2:memory:/a/c\n1:cpu:/b/c\n"), Inherited { memory, cores: Limit::Value(0.5) });
+        assert_eq!(of("1:pids:/c\n"), Inherited { memory: Limit::Max, cores: Limit::Max });
     }
 }

@@ -11,27 +11,30 @@ mod network;
 mod plan;
 mod probe;
 mod root;
+mod walk;
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cgroup_reader::{
-    CgroupPath, Directories, ExitSignal, ExitWatch, FdBudget, Found, Handle, Host, HostError, Namespace,
-    Process, Roots, TreeEvent, TreeWatch, WatchError, find_by_id,
+    CgroupPath, Controller, Directories, ExitSignal, ExitWatch, FdBudget, Found, Handle, Host, HostError,
+    Namespace, Process, Roots, TreeEvent, TreeWatch, WatchError, classify, find_by_id,
 };
 
 use crate::{
-    Absence, Container, ContainerId, Groups, Network, OnSignal, OnTree, Probe, Sample, Sampler, Signal,
+    Absence, Container, ContainerId, Group, Groups, OnSignal, OnTree, Probe, Sample, Sampler, Signal,
     source::TreeChange,
 };
 use plan::Plans;
+use probe::{KernelProbe, Watch};
 
 /// What a [`KernelSampler`] is told at its start.
 #[derive(Debug, Clone)]
@@ -80,7 +83,7 @@ struct Shared {
     next_token: AtomicU64,
     namespaces: network::Namespaces,
     limits: limits::Ancestors,
-    layers: layer::Layers,
+    walker: walk::Walker,
     devices: probe::Devices,
     machine: machine::Machine,
 }
@@ -137,7 +140,7 @@ impl KernelSampler {
             next_token: AtomicU64::new(1),
             namespaces: network::Namespaces::default(),
             limits: limits::Ancestors::default(),
-            layers: layer::Layers::start(options.roots.proc.clone(), options.layer_interval)?,
+            walker: walk::Walker::start(options.layer_interval)?,
             devices: probe::Devices::new(&host),
             machine: machine::Machine::new(&options.roots),
             host,
@@ -161,6 +164,7 @@ impl KernelSampler {
             _ => None,
         };
         if let Some(path) = &container.cgroup {
+            let process = process.filter(|process| is_below(host, *process, path));
             return Ok((CgroupPath::everywhere(path), process));
         }
         let id = container.id.as_str();
@@ -169,7 +173,7 @@ impl KernelSampler {
             && !path.is_foreign()
             && path.container().is_some_and(|found| found.id == id)
         {
-            return Ok((path.cut(), Some(process)));
+            return Ok((own_cgroups(&path.cut(), id), Some(process)));
         }
         // A pid of another namespace, or one that was given to another process: the tree still has the id.
         match find_by_id(host, id) {
@@ -178,6 +182,31 @@ impl KernelSampler {
             None => Err(Absence::NotRunning),
         }
     }
+}
+
+/// The paths that lead to the container itself. On v1 a runtime may leave a container in the root of a hierarchy that it does
+/// not use, whose numbers are the host's. A cpuset holds for all below it, whosever it is.
+fn own_cgroups(path: &CgroupPath, id: &str) -> CgroupPath {
+    let mut text = String::new();
+    for controller in Controller::ALL {
+        let Some(path) = path.get(controller) else { continue };
+        let is_own = classify(path).is_some_and(|found| found.id == id);
+        if controller == Controller::Core && is_own {
+            let _ = writeln!(text, "0::{path}");
+        } else if is_own || controller == Controller::Cpuset {
+            let _ = writeln!(text, "1:{}:{path}", controller.as_str());
+        }
+    }
+    CgroupPath::parse(text.as_bytes())
+}
+
+/// Whether a process lives in a cgroup or below it, so that its pid was not given to another.
+fn is_below(host: &Host, process: Process, cgroup: &str) -> bool {
+    let Ok(paths) = host.cgroup_path(process.pid) else { return false };
+    Controller::ALL
+        .into_iter()
+        .filter_map(|controller| paths.get(controller))
+        .any(|path| path.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 fn in_container(host: &Host, process: Process, id: &str) -> bool {
@@ -197,36 +226,37 @@ impl Sampler for KernelSampler {
         let shared = &self.shared;
         let (path, mut process) = self.locate(container)?;
         let directories = Directories::of(&shared.host, &path);
+        let is_named = process.is_some();
         if process.is_none() && container.pid.is_none() {
             process = network::first_process(&shared.host, &directories);
         }
-        let mut handle = Handle::open(&shared.host, &directories, process, &shared.budget)
+        let handle = Handle::open(&shared.host, &directories, process, &shared.budget)
             .map_err(|_| Absence::NotRunning)?;
         let token = shared.next_token.fetch_add(1, Relaxed);
         shared.signals.set(token, on_signal);
-        let (sees_exit, ended) = match shared.exit.watch(token, process, &directories) {
-            Ok(watched) => (watched.sees_exit(), false),
-            Err(WatchError::Ended) => (true, true),
-            Err(_) => (false, false),
+        // A process that the engine did not name may be any of them, and its end that of none but itself.
+        let watch = match shared.exit.watch(token, process.filter(|_| is_named), &directories) {
+            Ok(watched) if watched.sees_exit() => Watch::Seen,
+            Err(WatchError::Ended) => Watch::Ended,
+            Ok(_) | Err(_) => Watch::Unseen,
         };
-        let mode = if ended { None } else { Some(&container.network) };
         let network =
-            shared.namespaces.claim(&shared.host, token, process, mode.unwrap_or(&Network::Unknown));
-        handle.set_network_absence(network);
-        shared.layers.add(token, process);
+            shared.namespaces.join(&shared.host, token, process, &container.network, Instant::now());
         if let (Some(found), Some(tree)) = (path.container(), lock(&self.tree).as_ref()) {
             tree.add_parents(&found);
         }
-        Ok(Box::new(probe::KernelProbe::new(Arc::clone(shared), token, handle, &path, sees_exit)))
+        Ok(Box::new(KernelProbe::new(Arc::clone(shared), token, handle, &path, watch, network)))
     }
 
     fn host(&self, groups: Groups, out: &mut Sample) {
-        self.shared.plans.read_host(&self.shared.host, groups, out);
-        self.shared.machine.fill(out);
+        if groups.has(Group::Host) {
+            self.shared.plans.read_host(&self.shared.host, out);
+            self.shared.machine.fill(out);
+        }
     }
 
     fn root(&self, groups: Groups, out: &mut Sample) -> bool {
-        root::fill(&self.shared.host, groups, out)
+        root::fill(&self.shared.host, &self.shared.machine, groups, out)
     }
 
     fn watch_tree(&self, on_tree: OnTree) {

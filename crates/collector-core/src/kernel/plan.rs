@@ -14,6 +14,9 @@ use crate::{
     catalogue::{self, Dimension, Entity, RowId, Source},
 };
 
+/// A table's columns in a sample, and the keys with their places in the plan's table.
+type Columns = (Dimension, Vec<usize>, Vec<(SourceKey, usize)>);
+
 /// One plan, with the rows of its slots and the columns of its tables.
 #[derive(Debug)]
 pub(super) struct PlanSet {
@@ -26,7 +29,7 @@ impl PlanSet {
     fn compile(version: Version, groups: Groups, entity: Entity) -> Self {
         let mut rows = Vec::new();
         let mut scalars = Vec::new();
-        let mut columns: Vec<(Dimension, Vec<usize>, Vec<(SourceKey, usize)>)> = Vec::new();
+        let mut columns: Vec<Columns> = Vec::new();
         for (id, row) in
             catalogue::get().iter().filter(|(_, row)| row.entity == entity && groups.has(row.group))
         {
@@ -95,10 +98,7 @@ impl Plans {
     }
 
     /// Reads the host's own rows, whose files lie under `/proc`.
-    pub(super) fn read_host(&self, host: &Host, groups: Groups, out: &mut Sample) {
-        if !groups.has(Group::Host) {
-            return;
-        }
+    pub(super) fn read_host(&self, host: &Host, out: &mut Sample) {
         let (mut slots, mut tables) = (Vec::new(), Vec::new());
         self.host.room(&mut slots, &mut tables);
         self.host.plan.begin(&mut slots, &mut tables);

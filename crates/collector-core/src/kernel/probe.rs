@@ -6,11 +6,12 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use cgroup_reader::{CgroupPath, Controller, Handle, Host, Slot, Table, Version, parse};
 
-use super::{Shared, limits::Slow, lock, plan::PlanSet};
+use super::{Shared, layer::Layer, limits::Slow, lock, network::Membership, plan::PlanSet};
 use crate::{
     Absence, Entry, Gone, Group, Groups, Probe, Reading, Sample,
     catalogue::{self, Dimension, ids},
@@ -28,18 +29,34 @@ pub(super) struct KernelProbe {
     token: u64,
     handle: Handle,
     cgroup: Arc<str>,
-    sees_exit: bool,
+    watch: Watch,
+    network: Membership,
+    /// What the handle was told of its network.
+    network_absence: Option<Absence>,
+    layer: Layer,
     plan: Option<(Groups, Arc<PlanSet>)>,
     slow: Option<Slow>,
+}
+
+/// Whether somebody sees the container's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// A pidfd or an inotify does.
+    Seen,
+    /// Neither could be had.
+    Unseen,
+    /// It had ended before the watch stood.
+    Ended,
 }
 
 impl KernelProbe {
     pub(super) fn new(
         shared: Arc<Shared>,
         token: u64,
-        handle: Handle,
+        mut handle: Handle,
         path: &CgroupPath,
-        sees_exit: bool,
+        watch: Watch,
+        network: Membership,
     ) -> Self {
         let controllers = match shared.host.version() {
             Version::V2 => [Controller::Core, Controller::Core, Controller::Core],
@@ -47,7 +64,10 @@ impl KernelProbe {
         };
         let cgroup = controllers.into_iter().find_map(|controller| path.get(controller)).unwrap_or("/");
         let cgroup = Arc::from(cgroup);
-        Self { shared, token, handle, cgroup, sees_exit, plan: None, slow: None }
+        let network_absence = shared.namespaces.absence(token, network, Instant::now());
+        handle.set_network_absence(network_absence);
+        let layer = Layer::new(token, handle.process());
+        Self { shared, token, handle, cgroup, watch, network, network_absence, layer, plan: None, slow: None }
     }
 
     fn plan(&mut self, groups: Groups) -> Arc<PlanSet> {
@@ -59,6 +79,15 @@ impl KernelProbe {
         let plan = self.shared.plans.containers(groups);
         self.plan = Some((groups, Arc::clone(&plan)));
         plan
+    }
+
+    /// The owner of a shared namespace may have ended, or come.
+    fn settle_network(&mut self) {
+        let absence = self.shared.namespaces.absence(self.token, self.network, Instant::now());
+        if absence != self.network_absence {
+            self.network_absence = absence;
+            self.handle.set_network_absence(absence);
+        }
     }
 
     /// Effective limits: the smallest of the container's own, its ancestors' and the host's.
@@ -85,20 +114,38 @@ impl KernelProbe {
             out.set(ids::MEMORY_LIMIT, reading);
         }
         if groups.has(Group::Cpu) {
-            let quota = match (out.get(ids::CPU_SPEC_QUOTA).as_u64(), out.get(ids::CPU_SPEC_PERIOD).as_u64())
-            {
-                (Some(quota), Some(period)) => CpuQuota::new(Limit::Value(quota), period).cores(),
-                _ => Limit::Max,
+            let quota = match (out.get(ids::CPU_SPEC_QUOTA), out.get(ids::CPU_SPEC_PERIOD)) {
+                // Where the controller or the file is missing, no quota can be set.
+                (Reading::Max | Reading::Absent(Absence::NoController | Absence::NoFile), _) => {
+                    Ok(Limit::Max)
+                }
+                (Reading::Absent(reason), _) | (_, Reading::Absent(reason)) => Err(reason),
+                (quota, period) => {
+                    let quota = Limit::from(quota.as_u64());
+                    Ok(CpuQuota::new(quota, period.as_u64().unwrap_or(0)).cores())
+                }
             };
             let cpus = self.shared.machine.online_cpus();
-            let cores = effective_cpu_cores(quota, [slow.inherited.cores], slow.cpuset, cpus);
-            out.set(ids::CPU_LIMIT, Reading::float(cores.value()));
+            out.set(
+                ids::CPU_LIMIT,
+                match quota {
+                    Ok(own) => {
+                        let cores = effective_cpu_cores(own, [slow.inherited.cores], slow.cpuset, cpus);
+                        Reading::float(cores.value())
+                    }
+                    Err(reason) => Reading::Absent(reason),
+                },
+            );
         }
     }
 
-    fn devices(&self, table: &Table, columns: &[usize], out: &mut Sample) {
-        let devices = &self.shared.devices;
-        let own = self.shared.layers.disk(self.token);
+    fn devices(
+        devices: &Devices,
+        own: Option<DeviceNumber>,
+        table: &Table,
+        columns: &[usize],
+        out: &mut Sample,
+    ) {
         let width = catalogue::get().columns(Dimension::Device).len();
         let to = out.table_mut(Dimension::Device);
         to.absence = table.absence();
@@ -126,8 +173,9 @@ impl KernelProbe {
             } else {
                 to.absence = Some(Absence::NotCounted);
             }
-        } else if to.entries.is_empty() && to.absence.is_none() && !devices.counts_everywhere {
-            to.absence = Some(Absence::NotCounted);
+        } else if to.entries.is_empty() && to.absence.is_none() {
+            // No line, and no disk to write a zero for.
+            to.absence = Some(if devices.counts_everywhere { Absence::NoKey } else { Absence::NotCounted });
         }
     }
 
@@ -152,13 +200,18 @@ impl Probe for KernelProbe {
     fn sample(&mut self, groups: Groups, out: &mut Sample) -> Result<(), Gone> {
         let plan = self.plan(groups);
         out.cgroup = Some(Arc::clone(&self.cgroup));
+        if groups.has(Group::Network) {
+            self.settle_network();
+        }
+        let shared = Arc::clone(&self.shared);
+        let disk = if groups.has(Group::Io) { self.layer.disk(&shared.host) } else { None };
         let read = ROOM.with_borrow_mut(|(slots, tables)| {
             plan.room(slots, tables);
             let read = self.handle.read(&plan.plan, slots, tables);
             plan.fill(slots, out);
             for (table, (dimension, columns)) in tables.iter().zip(&plan.tables) {
                 match dimension {
-                    Dimension::Device => self.devices(table, columns, out),
+                    Dimension::Device => Self::devices(&shared.devices, disk, table, columns, out),
                     Dimension::Interface => Self::interfaces(table, columns, out),
                     _ => {}
                 }
@@ -167,13 +220,17 @@ impl Probe for KernelProbe {
         });
         self.limits(groups, out);
         if groups.has(Group::Filesystem) {
-            self.shared.layers.fill(self.token, out);
+            self.layer.fill(&shared.host, &shared.walker, out);
         }
         read.map_err(|_| Gone)
     }
 
     fn sees_exit(&self) -> bool {
-        self.sees_exit
+        self.watch != Watch::Unseen
+    }
+
+    fn has_ended(&self) -> bool {
+        self.watch == Watch::Ended
     }
 }
 
@@ -181,8 +238,8 @@ impl Drop for KernelProbe {
     fn drop(&mut self) {
         self.shared.exit.unwatch(self.token);
         self.shared.signals.forget(self.token);
-        self.shared.namespaces.release(self.token);
-        self.shared.layers.remove(self.token);
+        self.shared.namespaces.leave(self.token, self.network);
+        self.shared.walker.remove(self.token);
     }
 }
 

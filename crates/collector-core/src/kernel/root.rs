@@ -6,23 +6,25 @@ use std::fs;
 
 use cgroup_reader::{Host, parse};
 
-use super::machine::kib;
+use super::machine::{Machine, kib};
 use crate::{
     Absence, Entry, Group, Groups, Reading, Sample, Value,
     catalogue::{self, Dimension, RowId, ids},
     effective,
 };
 
-/// Interfaces that only carry containers' traffic a second time.
-const DOUBLE: [&str; 4] = ["lo", "veth", "docker", "br-"];
+/// Interfaces that only carry containers' traffic a second time, by the beginnings of their names.
+const DOUBLE: [&str; 3] = ["veth", "docker", "br-"];
 
 /// Fills the container rows for the whole host; false where `/proc` cannot be read.
-pub(super) fn fill(host: &Host, groups: Groups, out: &mut Sample) -> bool {
+pub(super) fn fill(host: &Host, machine: &Machine, groups: Groups, out: &mut Sample) -> bool {
     let proc = |file: &str| fs::read(host.roots().proc.join(file)).ok();
     let Some(stat) = proc("stat") else { return false };
     out.cgroup = Some("/".into());
     if groups.has(Group::Cpu) {
         cpu(host, &stat, out);
+        let cores = machine.online_cpus().map(f64::from);
+        out.set(ids::CPU_LIMIT, Reading::float(cores));
     }
     if groups.has(Group::State) {
         let boot = parse::lines(&stat).find_map(|line| line.strip_prefix(b"btime "));
@@ -63,10 +65,13 @@ fn cpu(host: &Host, stat: &[u8], out: &mut Sample) {
     let ticks: Vec<u64> = parse::words(line).map_while(|word| parse::number(word).ok()).collect();
     let [user, nice, system, _, _, irq, softirq, ..] = ticks[..] else { return };
     let hz = host.units().user_hz.max(1);
-    let nanos_of = |ticks: u64| nanos(ticks.checked_mul(1_000_000_000 / hz));
-    out.set(ids::CPU_USER, nanos_of(user + nice));
-    out.set(ids::CPU_SYSTEM, nanos_of(system + irq + softirq));
-    out.set(ids::CPU_USAGE, nanos_of(user + nice + system + irq + softirq));
+    let nanos_of = |ticks: &[u64]| {
+        let sum = ticks.iter().try_fold(0_u64, |sum, ticks| sum.checked_add(*ticks));
+        nanos(sum.and_then(|sum| sum.checked_mul(1_000_000_000 / hz)))
+    };
+    out.set(ids::CPU_USER, nanos_of(&[user, nice]));
+    out.set(ids::CPU_SYSTEM, nanos_of(&[system, irq, softirq]));
+    out.set(ids::CPU_USAGE, nanos_of(&[user, nice, system, irq, softirq]));
 }
 
 fn memory(meminfo: &[u8], out: &mut Sample) {
@@ -74,7 +79,8 @@ fn memory(meminfo: &[u8], out: &mut Sample) {
     let difference = |from: &[u8], less: &[u8]| Some(field(from)?.saturating_sub(field(less)?));
     let inactive = field(b"Inactive(file):");
     let usage = difference(b"MemTotal:", b"MemFree:");
-    let rows: [(RowId, Option<u64>); 12] = [
+    let total = field(b"MemTotal:");
+    let rows: [(RowId, Option<u64>); 13] = [
         (ids::MEMORY_USAGE, usage),
         (
             ids::MEMORY_WORKING_SET,
@@ -89,7 +95,9 @@ fn memory(meminfo: &[u8], out: &mut Sample) {
         (ids::MEMORY_INACTIVE_FILE, inactive),
         (ids::MEMORY_DIRTY, field(b"Dirty:")),
         (ids::MEMORY_WRITEBACK, field(b"Writeback:")),
-        (ids::MEMORY_SPEC_LIMIT, field(b"MemTotal:")),
+        // The machine's limit is its memory, set and effective; formulas make the rest of it.
+        (ids::MEMORY_LIMIT_OWN, total),
+        (ids::MEMORY_LIMIT, total),
     ];
     for (row, value) in rows {
         if let Some(value) = value {
@@ -112,7 +120,7 @@ fn network(interfaces: &[u8], out: &mut Sample) {
     ];
     parse::net_dev(interfaces, |name, values| {
         let name = String::from_utf8_lossy(name);
-        if DOUBLE.iter().any(|prefix| name.starts_with(prefix)) {
+        if name == "lo" || DOUBLE.iter().any(|prefix| name.starts_with(prefix)) {
             return;
         }
         let mut cells = vec![Reading::Absent(Absence::NoKey); columns];
@@ -133,7 +141,6 @@ fn network(interfaces: &[u8], out: &mut Sample) {
 /// Whole disks of `/proc/diskstats`: partitions' I/O is in their disks', and ram and loop devices repeat that of files.
 fn disk(disks: &[u8], out: &mut Sample) {
     let columns = catalogue::get().columns(Dimension::Device).len();
-    let place = |name: &str| parse::DISKSTATS_COLUMNS.iter().position(|column| *column == name);
     let rows = [
         (ids::FS_READS, "reads", 1),
         (ids::FS_WRITES, "writes", 1),
@@ -142,38 +149,40 @@ fn disk(disks: &[u8], out: &mut Sample) {
         (ids::BLKIO_READ, "read_sectors", 512),
         (ids::BLKIO_WRITE, "written_sectors", 512),
     ];
-    let numbers: Vec<(&[u8], &[u8])> = parse::lines(disks)
-        .filter_map(|line| {
-            let mut words = parse::words(line);
-            Some((words.next()?, words.next()?))
-        })
-        .collect();
-    let mut line = 0;
-    let mut last_disk: Vec<u8> = Vec::new();
-    parse::diskstats(disks, |name, values| {
-        let number = numbers.get(line).copied();
-        line += 1;
-        let is_partition = !last_disk.is_empty()
-            && name
-                .strip_prefix(last_disk.as_slice())
-                .is_some_and(|rest| rest.iter().any(u8::is_ascii_digit));
-        if is_partition || [b"ram".as_slice(), b"loop", b"zram"].iter().any(|prefix| name.starts_with(prefix))
-        {
-            return;
+    let mut last_disk: Option<&[u8]> = None;
+    for line in parse::lines(disks) {
+        let mut words = parse::words(line);
+        let (Some(major), Some(minor), Some(name)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        let repeats = [b"ram".as_slice(), b"loop", b"zram"].iter().any(|prefix| name.starts_with(prefix));
+        if repeats || last_disk.is_some_and(|disk| is_partition(disk, name)) {
+            continue;
         }
-        last_disk = name.to_vec();
-        let Some((major, minor)) = number else { return };
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        last_disk = Some(name);
+        let values: Vec<&[u8]> = words.collect();
         let mut cells = vec![Reading::Absent(Absence::NoKey); columns];
         for (row, key, scale) in rows {
-            if let (Some(at), Some((_, column))) = (place(key), catalogue::get().column(row)) {
-                let value = values[at].as_ref().ok().and_then(|value| value.checked_mul(scale));
-                cells[column] = value.map_or(Reading::Absent(Absence::Malformed), Reading::int);
-            }
+            let at = parse::DISKSTATS_COLUMNS.iter().position(|column| *column == key);
+            let (Some(at), Some((_, column))) = (at, catalogue::get().column(row)) else { continue };
+            let value = values.get(at).and_then(|word| parse::number(word).ok());
+            let value = value.and_then(|value| value.checked_mul(scale));
+            cells[column] = value.map_or(Reading::Absent(Absence::Malformed), Reading::int);
         }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let labels = vec![format!("/dev/{}", text(name)).into(), text(major).into(), text(minor).into()];
         out.table_mut(Dimension::Device).entries.push(Entry { labels, cells });
-    });
+    }
+}
+
+/// The kernel names partitions `<disk><n>`, or `<disk>p<n>` where the disk's own name ends in a digit.
+fn is_partition(disk: &[u8], name: &[u8]) -> bool {
+    let Some(mut number) = name.strip_prefix(disk) else { return false };
+    if disk.last().is_some_and(u8::is_ascii_digit) {
+        let Some(after) = number.strip_prefix(b"p") else { return false };
+        number = after;
+    }
+    !number.is_empty() && number.iter().all(u8::is_ascii_digit)
 }
 
 fn pressure(host: &Host, out: &mut Sample) {
@@ -189,6 +198,50 @@ fn pressure(host: &Host, out: &mut Sample) {
         let Ok(bytes) = fs::read(host.roots().proc.join("pressure").join(file)) else { continue };
         if let Ok(Some(micros)) = parse::psi_total(&bytes, line) {
             out.set(row, nanos(micros.checked_mul(1000)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_told_from_disks() {
+        for (disk, name, expect) in [
+            ("vda", "vda1", true),
+            ("vda", "vda12", true),
+            ("vda", "vdb", false),
+            ("sda", "sdaa", false),
+            ("nvme0n1", "nvme0n1p2", true),
+            ("nvme0n1", "nvme0n2", false),
+            ("nvme0n1", "nvme0n10", false),
+            ("md1", "md10", false),
+            ("mmcblk0", "mmcblk0p1", true),
+            ("mmcblk0", "mmcblk0boot0", false),
+            ("vda", "vda", false),
+        ] {
+            assert_eq!(is_partition(disk.as_bytes(), name.as_bytes()), expect, "{disk} {name}");
+        }
+    }
+
+    #[test]
+    fn disks_keep_their_numbers_beside_broken_lines() {
+        let text = b"   7       0 loop0 1 0 8 0 1 0 8 0 0 0 0\n broken\n 254 0 vda 5 0 16 0 6 0 24 0 0 0 0\n \
+            254 1 vda1 5 0 16 0 6 0 24 0 0 0 0\n 254 16 vdb 1 0 x 0 18446744073709551615 0 9223372036854775807\n";
+        let mut sample = Sample::absent(Absence::NotCollected);
+        disk(text, &mut sample);
+        let column = |row| catalogue::get().column(row).expect("a column").1;
+        let entries = &sample.table(Dimension::Device).entries;
+        let labels: Vec<Vec<&str>> =
+            entries.iter().map(|entry| entry.labels.iter().map(AsRef::as_ref).collect()).collect();
+        assert_eq!(labels, [["/dev/vda", "254", "0"], ["/dev/vdb", "254", "16"]]);
+        assert_eq!(entries[0].cells[column(ids::FS_READS_BYTES)], Reading::int(16 * 512));
+        assert_eq!(entries[0].cells[column(ids::FS_WRITES)], Reading::int(6));
+        let malformed = Reading::Absent(Absence::Malformed);
+        assert_eq!(entries[1].cells[column(ids::FS_READS)], Reading::int(1));
+        for row in [ids::FS_READS_BYTES, ids::FS_WRITES, ids::FS_WRITES_BYTES] {
+            assert_eq!(entries[1].cells[column(row)], malformed);
         }
     }
 }
