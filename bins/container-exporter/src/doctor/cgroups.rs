@@ -80,7 +80,10 @@ pub(super) fn check(machine: &Machine<'_>) -> (Vec<Finding>, Option<Host>) {
             } else {
                 "sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup, or name the directory with `cgroup.root`"
             };
-            return (vec![Finding::problem("cgroups", error.to_string(), fix), pressure(machine, None)], None);
+            return (
+                vec![Finding::problem("cgroups", error.to_string(), fix), pressure(machine, None)],
+                None,
+            );
         }
     };
     let root = machine.roots.cgroup.display();
@@ -152,7 +155,8 @@ fn absent(machine: &Machine<'_>, host: &Host, needed: &Needed) -> Finding {
     } else {
         let what = format!("the controller {name} is switched off in the kernel");
         let disable = format!("cgroup_disable={}", needed.v1);
-        let fix = if needed.controller == Controller::Memory && machine.is_arm && !has("cgroup_enable=memory") {
+        let fix = if needed.controller == Controller::Memory && machine.is_arm && !has("cgroup_enable=memory")
+        {
             // The firmware of a Raspberry Pi adds cgroup_disable=memory; what follows it wins.
             machine.kernel_parameter("cgroup_enable=memory cgroup_memory=1")
         } else if has(&disable) {
@@ -185,7 +189,8 @@ fn not_delegated(host: &Host, there: &[Controller]) -> Option<Finding> {
     if kept.is_empty() {
         return None;
     }
-    let what = format!("the root cgroup does not hand down {}: no container has their files", kept.join(", "));
+    let what =
+        format!("the root cgroup does not hand down {}: no container has their files", kept.join(", "));
     let plus: Vec<_> = kept.iter().map(|name| format!("+{name}")).collect();
     let fix = format!("echo '{}' | sudo tee {}", plus.join(" "), file.display());
     Some(Finding::warning("controllers", what, fix))
@@ -207,7 +212,8 @@ fn user_delegation(machine: &Machine<'_>, host: &Host) -> Option<Finding> {
     if kept.is_empty() {
         return None;
     }
-    let what = format!("rootless containers of uid {uid} have no {}: systemd does not delegate it", kept.join(", "));
+    let what =
+        format!("rootless containers of uid {uid} have no {}: systemd does not delegate it", kept.join(", "));
     let fix = "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | sudo install -D /dev/stdin \
                /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload, then log in again";
     Some(Finding::warning("controllers", what, fix))
@@ -225,7 +231,8 @@ fn block_io(machine: &Machine<'_>, host: &Host) -> Option<Finding> {
     let off: Vec<_> = disks.iter().filter(|(number, _)| !is_counted(number)).collect();
     let Some((number, _)) = off.first() else {
         let names: Vec<_> = disks.iter().map(|(_, name)| name.as_str()).collect();
-        return (!names.is_empty()).then(|| Finding::ok("block I/O", format!("counted on {}", names.join(", "))));
+        return (!names.is_empty())
+            .then(|| Finding::ok("block I/O", format!("counted on {}", names.join(", "))));
     };
     let names: Vec<_> = off.iter().map(|(_, name)| name.as_str()).collect();
     let what = format!(
@@ -285,7 +292,9 @@ fn pressure(machine: &Machine<'_>, host: Option<&Host>) -> Finding {
         return Finding::warning(
             "pressure",
             "kept for the machine, but not for containers: no unified hierarchy is mounted",
-            format!("sudo mkdir -p {point} && sudo mount -t cgroup2 cgroup2 {point}, then start the containers again"),
+            format!(
+                "sudo mkdir -p {point} && sudo mount -t cgroup2 cgroup2 {point}, then start the containers again"
+            ),
         );
     }
     Finding::ok("pressure", "kept")

@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use collector_core::Engine;
 use serde::Deserialize;
 use source_docker::{Endpoint, discover};
 
-use super::{Finding, machine::Machine};
+use super::{
+    Finding,
+    machine::{Machine, Rights},
+};
 use crate::config::Settings;
 use crate::config::settings::{self, Sockets, Source};
 
@@ -123,7 +126,10 @@ fn look(machine: &Machine<'_>, place: &Place) -> Look {
     };
     if metadata.is_dir() {
         let what = format!("{shown} is a directory: it was mounted while the engine's socket did not exist");
-        return problem(what, format!("on the host: sudo rmdir {shown}; {}; then make this container again", restart(place)));
+        return problem(
+            what,
+            format!("on the host: sudo rmdir {shown}; {}; then make this container again", restart(place)),
+        );
     }
     if !metadata.file_type().is_socket() {
         let key = place.named_by.unwrap_or("docker.socket_path");
@@ -152,7 +158,7 @@ fn fault(machine: &Machine<'_>, place: &Place, metadata: &fs::Metadata, error: &
 
 /// The socket is there, but not for us.
 fn denied(machine: &Machine<'_>, place: &Place, metadata: &fs::Metadata) -> (String, String) {
-    let (gid, owner) = (metadata.gid(), metadata.uid());
+    let Rights { uid: owner, gid, mode } = (machine.rights)(metadata);
     let group = machine.name_of("/etc/group", gid);
     let shown = place.path.display();
     let named = group.as_ref().map_or_else(|| format!("group {gid}"), |name| format!("group {name} ({gid})"));
@@ -165,8 +171,9 @@ fn denied(machine: &Machine<'_>, place: &Place, metadata: &fs::Metadata) -> (Str
         };
         return (what, fix.to_owned());
     }
-    let what = format!("{shown} may be used by {named} only, and this process (uid {}) is not in it", machine.uid);
-    let opens_to_group = metadata.mode() & 0o060 == 0o060 && gid != 0;
+    let what =
+        format!("{shown} may be used by {named} only, and this process (uid {}) is not in it", machine.uid);
+    let opens_to_group = mode & 0o060 == 0o060 && gid != 0;
     let fix = match (opens_to_group, machine.in_container(), group) {
         (true, false, Some(group)) => {
             let user = machine.name_of("/etc/passwd", machine.uid).unwrap_or_else(|| "$USER".to_owned());

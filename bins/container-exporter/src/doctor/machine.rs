@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -26,6 +27,14 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
+/// Who may use a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rights {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mode: u32,
+}
+
 /// Asks a socket with a GET of a path.
 pub(super) type Ask<'a> = &'a dyn Fn(&Path, &str) -> io::Result<Answer>;
 
@@ -43,6 +52,7 @@ pub(super) struct Machine<'a> {
     /// Whether it is an ARM machine, as a Raspberry Pi is.
     pub(super) is_arm: bool,
     pub(super) now: SystemTime,
+    pub(super) rights: &'a dyn Fn(&fs::Metadata) -> Rights,
     pub(super) ask: Ask<'a>,
     /// Tries whether an address can be listened at.
     pub(super) bind: &'a dyn Fn(SocketAddr) -> io::Result<()>,
@@ -60,16 +70,14 @@ impl Machine<'static> {
         groups.push(getegid());
         Self {
             root: "/".into(),
-            roots: Roots {
-                cgroup: settings.cgroup.root.clone(),
-                proc: settings.cgroup.proc_root.clone(),
-            },
+            roots: Roots { cgroup: settings.cgroup.root.clone(), proc: settings.cgroup.proc_root.clone() },
             env: &|name| std::env::var(name).ok(),
             uid: geteuid().as_raw(),
             groups: groups.into_iter().map(|group| group.as_raw()).collect(),
             nofile_max: getrlimit(Resource::Nofile).maximum,
             is_arm: cfg!(any(target_arch = "arm", target_arch = "aarch64")),
             now: SystemTime::now(),
+            rights: &|file| Rights { uid: file.uid(), gid: file.gid(), mode: file.mode() },
             ask: &ask,
             bind: &|address| TcpListener::bind(address).map(drop),
             ask_server: &|address, target| {
@@ -127,7 +135,7 @@ impl Machine<'_> {
 }
 
 /// Asks in a thread of its own, since connecting to a socket whose owner hangs may block for ever.
-fn ask(socket: &Path, target: &str) -> io::Result<Answer> {
+pub(super) fn ask(socket: &Path, target: &str) -> io::Result<Answer> {
     let (sender, answer) = mpsc::channel();
     let (socket, target) = (socket.to_owned(), target.to_owned());
     thread::Builder::new().name("doctor".to_owned()).spawn(move || {

@@ -45,7 +45,8 @@ fn hidepid(machine: &Machine<'_>) -> Finding {
     let mounts: Vec<_> = mountinfo(&bytes).filter(|mount| mount.fs_type == "proc").collect();
     // The last mount at a point hides those before it.
     let mount = mounts.iter().rfind(|mount| mount.point == point || mount.point == "/proc");
-    let option = |name: &str| mount.and_then(|mount| mount.options().find_map(|option| option.strip_prefix(name)));
+    let option =
+        |name: &str| mount.and_then(|mount| mount.options().find_map(|option| option.strip_prefix(name)));
     let hidden = option("hidepid=").filter(|value| !matches!(*value, "0" | "off"));
     let gid: Option<u32> = option("gid=").and_then(|gid| gid.parse().ok());
     let Some(hidden) = hidden else { return Finding::ok("proc", format!("{point} shows all processes")) };
@@ -139,7 +140,9 @@ fn files(machine: &Machine<'_>, containers: u64) -> Finding {
 fn inotify(machine: &Machine<'_>, containers: u64) -> Finding {
     let limit = |name: &str| machine.proc(&format!("sys/fs/inotify/{name}")).trim().parse::<u64>().ok();
     let raise = |name: &str, to: u64| {
-        format!("echo 'fs.inotify.{name} = {to}' | sudo tee -a /etc/sysctl.d/90-container-exporter.conf && sudo sysctl --system")
+        format!(
+            "echo 'fs.inotify.{name} = {to}' | sudo tee -a /etc/sysctl.d/90-container-exporter.conf && sudo sysctl --system"
+        )
     };
     if let Err(error) = (machine.inotify)() {
         let instances = limit("max_user_instances").unwrap_or(128);

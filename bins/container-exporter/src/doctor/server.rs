@@ -22,7 +22,10 @@ fn listen(machine: &Machine<'_>, address: SocketAddr) -> Finding {
         ErrorKind::AddrInUse => {
             // Mostly it is the exporter that the doctor was called for.
             if (machine.ask_server)(reachable(address), "/livez").is_ok_and(|answer| answer.status == 200) {
-                return Finding::ok("listen", format!("{address} is in use, and answers /livez: an exporter runs"));
+                return Finding::ok(
+                    "listen",
+                    format!("{address} is in use, and answers /livez: an exporter runs"),
+                );
             }
             Finding::problem(
                 "listen",
