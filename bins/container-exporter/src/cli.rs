@@ -37,9 +37,11 @@ struct Flags {
     /// Configuration file in TOML; `config default` prints all keys
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
-    /// Address to listen at, such as :9100, 0.0.0.0:8080 or [::]:8080
+    /// Address to listen at.
     #[arg(
         long,
+        // Not the comment above: rustdoc takes the brackets for a link.
+        help = "Address to listen at, such as :9100, 0.0.0.0:8080 or [::]:8080",
         short = 'b',
         visible_aliases = ["bind", "web.listen-address"],
         global = true,
