@@ -1,0 +1,63 @@
+//! What every test here stands on: the engine, containers that go away again, a running exporter, its pages, and the
+//! kernel's own files.
+
+mod engine;
+mod exporter;
+mod http;
+mod kernel;
+mod page;
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+pub(crate) use engine::{Container, Scope};
+pub(crate) use exporter::{Exporter, Setup, program};
+pub(crate) use http::{Answer, get};
+pub(crate) use kernel::Kernel;
+pub(crate) use page::Page;
+
+/// How long anything may take that has to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until there is an answer; panics after [`PATIENCE`], naming what was awaited.
+#[track_caller]
+pub(crate) fn await_until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    await_within(PATIENCE, what, ask)
+}
+
+/// [`await_until`] with a time of its own.
+#[track_caller]
+pub(crate) fn await_within<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Panics unless `got` is within `tolerance` of `expected`.
+#[track_caller]
+pub(crate) fn assert_near(what: &str, got: f64, expected: f64, tolerance: f64) {
+    assert!((got - expected).abs() <= tolerance, "{what}: {got}, which is not {expected} ± {tolerance}");
+}
+
+/// What a missing thing means: with `CI=true` a failure, else a test that is skipped in so many words.
+#[track_caller]
+pub(crate) fn skip<T>(why: impl Debug + AsRef<str>) -> Option<T> {
+    let why = why.as_ref();
+    assert!(
+        !matches!(std::env::var("CI").as_deref(), Ok("true" | "1")),
+        "CI=true, and there a skip is a failure: {why}"
+    );
+    say(&format!("skipped: {why}"));
+    None
+}
+
+/// A line for whoever reads the test's output.
+#[expect(clippy::print_stderr, reason = "a test has nothing else to say it with")]
+pub(crate) fn say(line: &str) {
+    eprintln!("{line}");
+}

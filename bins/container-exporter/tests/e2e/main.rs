@@ -1,0 +1,19 @@
+//! End-to-end tests: the built program against real containers of a real engine.
+//!
+//! `cargo xtask test` starts an engine and runs these; by hand, with an engine that runs anyway:
+//! `CONTAINER_EXPORTER_E2E_ENGINE=unix:///var/run/docker.sock cargo test --test e2e`. The environment is all they know of the
+//! host that they run on:
+//!
+//! | variable | what |
+//! |---|---|
+//! | `CONTAINER_EXPORTER_E2E_ENGINE` | the engine, as `DOCKER_HOST` has it; without it every test is skipped |
+//! | `CONTAINER_EXPORTER_E2E_CLI` | the program that drives it: `docker` (the default) or `podman` |
+//! | `CONTAINER_EXPORTER_E2E_PROGRAM` | the exporter, where it is not where cargo built it |
+//! | `CONTAINER_EXPORTER_E2E_DISK` | an unused block device, whose content may go, where no loop device can be had |
+
+mod harness;
+
+mod cli;
+mod lifecycle;
+mod pages;
+mod server;
