@@ -22,6 +22,8 @@ impl Cli {
 pub(crate) enum Task {
     /// Run every check and every test, end-to-end tests on real containers included.
     Test(TestOptions),
+    /// Measure what the exporter costs and hold it against the budgets.
+    Bench(BenchOptions),
     /// Check that every crate imports lower floors only.
     Layers,
     /// Write the generated files, or check that they are up to date.
@@ -49,6 +51,26 @@ pub(crate) struct TestOptions {
     /// Leave the engine running after the tests, to look at; `cargo xtask lab down` ends it.
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+/// What `cargo xtask bench` measures.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct BenchOptions {
+    /// Fewer rounds, and nothing that waits for caches to cool.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Measure only these lines (comma-separated); `--only help` lists them.
+    #[arg(long, value_name = "LINE", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Run another exporter on the same containers instead: a cAdvisor binary, or a collector with its configuration.
+    #[arg(long, value_name = "NAME=PATH[,CONFIG]")]
+    pub(crate) peer: Vec<String>,
+    /// Put the table into docs/performance.md.
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Use the engine at this unix:// endpoint (it needs the image busybox:local) instead of starting one.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) engine: Option<String>,
 }
 
 /// What `cargo xtask codegen` does.

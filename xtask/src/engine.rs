@@ -6,7 +6,7 @@
 //! the next. The engine itself touches no packet filter (`--iptables=false`: a second engine would rebuild the chains of the
 //! first); the one rule that its bridge needs is ours.
 
-mod http;
+pub(crate) mod http;
 mod image;
 mod network;
 mod record;

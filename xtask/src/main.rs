@@ -1,10 +1,11 @@
 //! The project's own tasks: `cargo xtask --help`.
 //!
 //! One module per concept: [`mod@test`] is the list of steps that `.ci/run` runs, [`layers`] and [`codegen`] are two of
-//! them that also stand alone, [`engine`] starts and undoes a Docker of its own, [`install`] knows which packages that
+//! them that also stand alone, [`bench`] measures, [`engine`] starts and undoes a Docker of its own, [`install`] knows which packages that
 //! needs, [`process`] runs commands so that Ctrl-C ends them and never the undoing.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner prints")]
 
+mod bench;
 mod cli;
 mod codegen;
 mod engine;
@@ -42,6 +43,7 @@ fn run(task: Task) -> Result<ExitCode> {
     process::listen_for_signals()?;
     match task {
         Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Layers => layers::run().map(|summary| done(&summary)),
         Task::Codegen(options) => codegen::run(&options).map(|summary| done(&summary)),
         Task::Lab(command) => lab::run(&command),

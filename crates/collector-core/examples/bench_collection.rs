@@ -1,0 +1,128 @@
+//! What one collection costs above a bare loop of `pread` over the same files: `cargo run --release -p collector-core
+//! --features kernel --example bench_collection -- [CGROUPS] [PASSES] [GAP_MS]`.
+//!
+//! Collects from the containers that run here, or, where there are too few, from cgroups that it makes below the root
+//! and removes at the end (which takes rights). With a gap, all caches have cooled when a pass begins. Prints one line for
+//! each pass: nanoseconds of CPU of the loop, of a collection, and the number of files.
+#![expect(clippy::print_stdout, reason = "it is what the example is for")]
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    hint::black_box,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use cgroup_reader::{CgroupPath, Controller, Directories, Host, Roots, scan};
+use collector_core::{
+    BoxFuture, Change, Changes, Collector, Container, ContainerId, Engine, EngineInfo, Groups, Inventory,
+    KernelOptions, KernelSampler, Options, Request, SourceStatus, State,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+/// An inventory that knows its containers from the start.
+struct Fixed(Vec<Container>);
+
+impl Inventory for Fixed {
+    fn name(&self) -> &str {
+        "fixed"
+    }
+
+    fn run(self: Arc<Self>, changes: Changes) -> BoxFuture<()> {
+        Box::pin(async move {
+            // Where the collector has ended there is nobody to tell.
+            let _ = changes.send(Change::Status(SourceStatus::Up(EngineInfo::default()))).await;
+            let _ = changes.send(Change::Listed(self.0.clone())).await;
+            changes.closed().await;
+        })
+    }
+
+    fn relist(&self) {}
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default| arguments.next().map_or(Ok(default), |word| word.parse::<usize>());
+    let (cgroups, passes, gap_ms) = (number(100)?, number(100)?, number(0)?);
+    cgroup_reader::raise_fd_limit()?;
+    let host = Host::detect(&Roots::default())?;
+    let mut found: Vec<(String, String)> =
+        scan(&host).into_iter().map(|found| (found.id, found.path)).take(cgroups).collect();
+    let made = make(&host, cgroups - found.len(), &mut found);
+    let containers = found.into_iter().map(|(id, path)| {
+        let mut container = Container::new(ContainerId::new(&id), Engine::Kernel, State::Running);
+        container.cgroup = Some(path.into());
+        container
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result =
+        runtime.block_on(compare(containers.collect(), passes, Duration::from_millis(gap_ms.try_into()?)));
+    for directory in made.iter().rev() {
+        fs::remove_dir(directory)?;
+    }
+    result
+}
+
+/// Makes cgroups in every hierarchy until there are enough, as far as rights go.
+fn make(host: &Host, missing: usize, found: &mut Vec<(String, String)>) -> Vec<PathBuf> {
+    let mut made = Vec::new();
+    for number in 0..missing {
+        let id = format!("{:032x}{number:032x}", std::process::id());
+        let path = format!("/{id}");
+        let directories = Directories::of(host, &CgroupPath::everywhere(&path));
+        let mut all: Vec<_> = Controller::ALL.into_iter().filter_map(|one| directories.path(one)).collect();
+        all.dedup();
+        made.extend(all.into_iter().filter(|directory| fs::create_dir(directory).is_ok()));
+        found.push((id, path));
+    }
+    made
+}
+
+async fn compare(containers: Vec<Container>, passes: usize, gap: Duration) -> Result<(), Box<dyn Error>> {
+    let wanted = containers.len();
+    let sampler = Arc::new(KernelSampler::start(&KernelOptions::default())?);
+    let collector =
+        Collector::start(Options::default(), vec![Arc::new(Fixed(containers))], sampler, Box::new(|_| {}));
+    collector.wait_until(|collector| collector.known().len() == wanted).await;
+    for _ in 0..3 {
+        collector.collect(Request::new(Groups::all())).await;
+    }
+    let mut files = Vec::new();
+    for path in kept_files()? {
+        files.extend(File::open(path));
+    }
+    let mut buffer = vec![0; 16 << 10];
+    for _ in 0..passes {
+        // Half of the gap before each, so that neither warms the caches for the other.
+        thread::sleep(gap / 2);
+        let start = nanos(ClockId::ThreadCPUTime);
+        for file in &files {
+            let _ = black_box(file.read_at(&mut buffer, 0));
+        }
+        let floor = nanos(ClockId::ThreadCPUTime) - start;
+        thread::sleep(gap / 2);
+        let start = nanos(ClockId::ProcessCPUTime);
+        black_box(collector.collect(Request::new(Groups::all())).await);
+        let ours = nanos(ClockId::ProcessCPUTime) - start;
+        println!("{floor} {ours} {}", files.len());
+    }
+    Ok(())
+}
+
+/// The kernel's files that are kept open: what a collection reads of containers.
+fn kept_files() -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let open = fs::read_dir("/proc/self/fd")?.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    Ok(open
+        .filter(|path| path.starts_with("/sys/fs/cgroup") || path.starts_with("/proc"))
+        .filter(|path| !path.is_dir())
+        .collect())
+}
+
+fn nanos(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
