@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub(crate) use engine::{Container, Scope};
 pub(crate) use exporter::{Exporter, Setup, program};
 pub(crate) use http::{Answer, get};
-pub(crate) use kernel::Kernel;
+pub(crate) use kernel::{Kernel, key, number};
 pub(crate) use page::Page;
 
 /// How long anything may take that has to happen.

@@ -15,5 +15,6 @@ mod harness;
 
 mod cli;
 mod lifecycle;
+mod numbers;
 mod pages;
 mod server;

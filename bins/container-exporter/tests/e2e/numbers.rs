@@ -1,0 +1,262 @@
+//! Every value of a container's own is the kernel's: its file read just before and just after the scrape.
+//!
+//! Which file and key that is stands here a second time, by hand, so that a wrong row of the catalogue is seen. Counters must
+//! lie between the two readings; gauges must equal both as soon as both agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use crate::harness::{Container, Exporter, Kernel, Page, Scope, program};
+
+pub(crate) mod table;
+
+use table::{Kind, Reading, readings};
+
+/// Metrics of containers that the table leaves out, and who looks at them instead.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("container_info", "all in its labels: lifecycle.rs"),
+    ("container_start_time_seconds", "the engine's word: what_the_engine_says_of_times_is_shown, below"),
+    ("container_creation_time_seconds", "the engine's word: what_the_engine_says_of_times_is_shown, below"),
+    ("container_state", "the engine's word: lifecycle.rs"),
+    ("container_health_state", "the engine's word: lifecycle.rs"),
+    ("container_finished_time_seconds", "the engine's word, of stopped containers: lifecycle.rs"),
+    ("container_exit_code", "the engine's word, of stopped containers: lifecycle.rs"),
+    ("container_engine_restarts", "the engine's word: lifecycle.rs"),
+    ("container_restarts_total", "kept by the exporter: restarts.rs"),
+    ("container_oom_events_total", "kept by the exporter: oom.rs"),
+    ("container_last_seen", "the time of the scrape: seen_now, below"),
+    ("container_cpu_usage_percent", "over a time: cpu.rs"),
+    ("container_fs_usage_bytes", "found by a walk: filesystem.rs"),
+    (
+        "container_blkio_device_usage_total",
+        "in the cadvisor profile only, the numbers of container_fs_*_bytes_total",
+    ),
+];
+
+/// Work that leaves something in most files, in the file system and on the loopback.
+const WORK: &str = "dd if=/dev/zero of=/file bs=1M count=8 2>/dev/null; cat /file /file | md5sum; \
+    i=0; while [ $i -lt 300 ]; do i=$((i+1)); /bin/true; done; ";
+
+#[test]
+fn a_limited_container_that_has_worked_shows_the_kernels_values() {
+    let Some(scope) = Scope::new("worked") else { return };
+    let options = [
+        "-m",
+        "64m",
+        "--memory-swap",
+        "64m",
+        "--memory-reservation",
+        "32m",
+        "--cpus",
+        "0.5",
+        "--cpu-shares",
+        "512",
+        "--pids-limit",
+        "50",
+        "--network",
+        "bridge",
+    ];
+    let container = scope.run("limited", &options, &format!("{WORK} touch /done; sleep 100000"));
+    crate::harness::await_until("the work is done", || container.exec("test -e /done").0.then_some(()));
+    let exporter = scope.exporter().start();
+    exporter.await_container(&container.name);
+    let compared = compare(&exporter, &container);
+    // Zeros are easily equal; these are not zero here.
+    for name in [
+        "container_cpu_usage_seconds_total",
+        "container_cpu_user_seconds_total",
+        "container_cpu_system_seconds_total",
+        "container_cpu_cfs_periods_total",
+        "container_cpu_cfs_throttled_periods_total",
+        "container_cpu_cfs_throttled_seconds_total",
+        "container_memory_usage_bytes",
+        "container_memory_rss",
+        "container_memory_cache",
+        "container_memory_failures_total",
+        "container_threads",
+    ] {
+        assert!(compared.get(name).is_some_and(|value| *value > 0.0), "{name} is not proven: {compared:#?}");
+    }
+    assert_eq!(compared["container_spec_memory_limit_bytes"], 67_108_864.0);
+    assert_eq!(compared["container_memory_limit_bytes"], 67_108_864.0);
+    assert_eq!(compared["container_threads_max"], 50.0);
+    assert_eq!(compared["container_cpu_limit_cores"], 0.5);
+    assert_eq!(compared["container_spec_cpu_quota"], 50_000.0);
+}
+
+#[test]
+fn an_unlimited_container_shows_the_kernels_values() {
+    let Some(scope) = Scope::new("unlimited") else { return };
+    let container = scope.sleeper("free", &[]);
+    let exporter = scope.exporter().start();
+    exporter.await_container(&container.name);
+    let compared = compare(&exporter, &container);
+    assert_eq!(compared["container_spec_memory_limit_bytes"], 0.0);
+    assert!(!compared.contains_key("container_spec_cpu_quota"), "an unlimited container has a quota");
+}
+
+#[test]
+fn counters_of_a_busy_container_lie_between_two_readings() {
+    let Some(scope) = Scope::new("busy") else { return };
+    let script = "while :; do dd if=/dev/zero of=/file bs=64k count=16 2>/dev/null; /bin/true; done";
+    let container = scope.run("loop", &["--cpus", "0.3"], script);
+    let exporter = scope.exporter().start();
+    exporter.await_container(&container.name);
+    let kernel = container.kernel();
+    for _ in 0..20 {
+        let before = readings(&kernel);
+        let page = exporter.scrape();
+        let after = readings(&kernel);
+        check_counters(&container, &before, &page, &after);
+    }
+}
+
+#[test]
+fn what_the_engine_says_of_times_is_shown() {
+    let Some(scope) = Scope::new("times") else { return };
+    let container = scope.sleeper("one", &[]);
+    let exporter = scope.exporter().start();
+    let page = exporter.await_container(&container.name);
+    for (name, template) in [
+        ("container_start_time_seconds", "{{.State.StartedAt}}"),
+        ("container_creation_time_seconds", "{{.Created}}"),
+    ] {
+        let date = container.inspect(template);
+        let shown = page.of(name, &container.name).unwrap_or_else(|| panic!("no {name}"));
+        crate::harness::assert_near(name, shown, table::unix_seconds(&date), 1e-6);
+    }
+}
+
+#[test]
+fn seen_now() {
+    let Some(scope) = Scope::new("seen") else { return };
+    let container = scope.sleeper("one", &[]);
+    let exporter = scope.exporter().start();
+    exporter.await_container(&container.name);
+    let now = || {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64()
+    };
+    let before = now();
+    let seen =
+        exporter.scrape().of("container_last_seen", &container.name).expect("a running container is seen");
+    assert!((before..=now()).contains(&seen), "seen at {seen}, which is not between {before} and {}", now());
+}
+
+#[test]
+fn every_metric_of_containers_is_compared_or_has_a_reason() {
+    // It needs no engine, but belongs to the others, who are run with one.
+    if Scope::new("catalogue").is_none() {
+        return;
+    }
+    let output = Command::new(program()).args(["metrics", "--format", "json"]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("a list");
+    let catalogue: BTreeSet<&str> = rows
+        .iter()
+        .filter(|row| !matches!(row["group"].as_str(), Some("host" | "exporter")))
+        .filter_map(|row| row["name"].as_str())
+        .collect();
+    assert!(catalogue.len() > 60, "the catalogue is hardly all there: {catalogue:?}");
+    let here: BTreeSet<&str> = table::names().chain(ELSEWHERE.iter().map(|(name, _)| *name)).collect();
+    let unproven: Vec<_> = catalogue.difference(&here).collect();
+    assert!(
+        unproven.is_empty(),
+        "add to numbers/table.rs, or to ELSEWHERE with the test that proves it: {unproven:?}"
+    );
+    let unknown: Vec<_> = here.difference(&catalogue).collect();
+    assert!(unknown.is_empty(), "no longer in the catalogue: {unknown:?}");
+}
+
+/// Compares everything within ten scrapes; the values by name, the greatest where there are several.
+#[track_caller]
+fn compare(exporter: &Exporter, container: &Container<'_>) -> BTreeMap<&'static str, f64> {
+    let kernel: Kernel = container.kernel();
+    let mut compared = BTreeMap::new();
+    let mut unequal: Vec<String> = Vec::new();
+    for _ in 0..10 {
+        let before = readings(&kernel);
+        let page = exporter.scrape();
+        let after = readings(&kernel);
+        check_counters(container, &before, &page, &after);
+        check_nothing_else(container, &page, &after);
+        unequal.clear();
+        for (first, second) in before.iter().zip(&after) {
+            assert_eq!(
+                (first.name, &first.labels),
+                (second.name, &second.labels),
+                "the files changed their form"
+            );
+            let shown = shown(&page, container, first);
+            if first.kind == Kind::Gauge && first.value == second.value {
+                assert!(
+                    is_same(shown, first.value),
+                    "{}{:?}: {shown}, the kernel says {}",
+                    first.name,
+                    first.labels,
+                    first.value
+                );
+            } else if first.kind == Kind::Gauge && !compared.contains_key(first.name) {
+                unequal
+                    .push(format!("{}{:?}: {} and {}", first.name, first.labels, first.value, second.value));
+                continue;
+            }
+            let greatest = compared.entry(first.name).or_insert(shown);
+            *greatest = greatest.max(shown);
+        }
+        if unequal.is_empty() {
+            return compared;
+        }
+    }
+    panic!("never the same before and after a scrape: {unequal:#?}");
+}
+
+#[track_caller]
+fn check_counters(container: &Container<'_>, before: &[Reading], page: &Page, after: &[Reading]) {
+    for first in before.iter().filter(|reading| reading.kind == Kind::Counter) {
+        let second = after.iter().find(|second| second.name == first.name && second.labels == first.labels);
+        let upper = second.unwrap_or_else(|| panic!("{} is gone", first.name)).value;
+        let shown = shown(page, container, first);
+        assert!(
+            (first.value <= shown && shown <= upper) || is_same(shown, first.value) || is_same(shown, upper),
+            "{}{:?}: {shown}, which is not from {} to {upper}",
+            first.name,
+            first.labels,
+            first.value
+        );
+        let family = page.types.get(first.name).map(String::as_str);
+        assert_eq!(family, Some("counter"), "the type of {}", first.name);
+    }
+}
+
+/// What the kernel has no reading of is not on the page: another device, another interface, a file of the other version.
+#[track_caller]
+fn check_nothing_else(container: &Container<'_>, page: &Page, after: &[Reading]) {
+    let names: BTreeSet<&str> = table::names().collect();
+    for line in page.lines.iter().filter(|line| line.label("container_name") == container.name) {
+        if !names.contains(line.name.as_str()) {
+            continue;
+        }
+        let is_it = |reading: &&Reading| {
+            reading.name == line.name && reading.labels.iter().all(|(name, value)| line.label(name) == value)
+        };
+        // A disk on which counting is known to be on is there before the first byte.
+        let is_idle_disk = line.value == 0.0 && line.name.starts_with("container_fs_");
+        assert!(
+            is_idle_disk || after.iter().any(|reading| is_it(&reading)),
+            "the kernel says nothing of {line:?}"
+        );
+    }
+}
+
+#[track_caller]
+fn shown(page: &Page, container: &Container<'_>, reading: &Reading) -> f64 {
+    let mut labels =
+        vec![("container_name", container.name.as_str()), ("container_id", container.short_id())];
+    labels.extend(reading.labels.iter().map(|(name, value)| (*name, value.as_str())));
+    page.expect(reading.name, &labels)
+}
+
+/// Equal but for the last digits of a division.
+fn is_same(shown: f64, kernel: f64) -> bool {
+    (shown - kernel).abs() <= kernel.abs() * 1e-9
+}
