@@ -45,9 +45,9 @@ pub(crate) enum AppError {
     /// The exporter that was asked is not well.
     #[error("{0}")]
     Unhealthy(String),
-    /// `doctor` found problems.
-    #[error("{0} to be mended: see above")]
-    Ill(String),
+    /// `doctor` found problems, and its report says which.
+    #[error("there is something to be mended")]
+    Ill,
     /// Signals cannot be received.
     #[error("failed to listen for signals: {0}")]
     Signal(std::io::Error),
@@ -66,7 +66,7 @@ pub(crate) fn run(command: &Command, inputs: &Inputs, loaded: Loaded) -> Result<
         Command::Doctor => {
             let report = doctor::examine(&loaded.settings);
             print(&report.to_string())?;
-            if report.is_well() { Ok(()) } else { Err(AppError::Ill("there is something".to_owned())) }
+            if report.is_well() { Ok(()) } else { Err(AppError::Ill) }
         }
         Command::Config { .. } => Ok(()),
     }

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             out::say("error", &error);
             ExitCode::from(EXIT_RUN_TIME)
         }
+        Err(Failure::Told) => ExitCode::from(EXIT_RUN_TIME),
     }
 }
 
@@ -39,6 +40,17 @@ fn main() -> ExitCode {
 enum Failure {
     Config(ConfigError),
     RunTime(Box<dyn std::error::Error>),
+    /// What was printed on stdout tells it already.
+    Told,
+}
+
+impl From<app::AppError> for Failure {
+    fn from(error: app::AppError) -> Self {
+        match error {
+            app::AppError::Ill => Self::Told,
+            error => Self::RunTime(error.into()),
+        }
+    }
 }
 
 impl From<ConfigError> for Failure {
@@ -67,7 +79,7 @@ fn dispatch(command: &Command, inputs: &Inputs) -> Result<(), Failure> {
         | Command::Health { .. }
         | Command::Doctor => {
             let loaded = config::load(inputs)?;
-            return app::run(command, inputs, loaded).map_err(|error| Failure::RunTime(error.into()));
+            return app::run(command, inputs, loaded).map_err(Failure::from);
         }
     };
     out::print(&text).map_err(|error| {

@@ -107,6 +107,9 @@ pub trait Inventory: Send + Sync + 'static {
         false
     }
 
+    /// Tells a fallback that it will not be heard again, so that it need not look any more.
+    fn retire(&self) {}
+
     /// Whether nobody asked for its engine by name and it has never been there: then nothing is said of it.
     fn is_dormant(&self) -> bool {
         false

@@ -69,12 +69,6 @@ impl ScanInventory {
         Scanner::new(self.roots.clone(), self.options.limits).look().map(|look| look.containers)
     }
 
-    /// Ends the scans for good: an engine has listed its containers, so the collector hears a fallback no more.
-    pub fn retire(&self) {
-        self.retired.store(true, Relaxed);
-        self.wake.notify_one();
-    }
-
     async fn follow(&self, changes: &Changes) -> Result<(), Closed> {
         let mut scanner = Scanner::new(self.roots.clone(), self.options.limits);
         let mut told = Told::default();
@@ -166,6 +160,7 @@ impl Inventory for ScanInventory {
         Box::pin(async move {
             // Either way there is nobody left to tell.
             let (Ok(()) | Err(Closed)) = self.follow(&changes).await;
+            changes.closed().await;
         })
     }
 
@@ -175,6 +170,15 @@ impl Inventory for ScanInventory {
 
     fn is_fallback(&self) -> bool {
         true
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Relaxed);
+        self.wake.notify_one();
+    }
+
+    fn is_dormant(&self) -> bool {
+        self.retired.load(Relaxed)
     }
 
     fn counters(&self) -> SourceCounters {

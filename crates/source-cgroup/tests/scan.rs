@@ -423,7 +423,14 @@ async fn ends_with_the_collector_and_when_retired() {
     let running = tokio::spawn(Arc::clone(&inventory).run(changes));
     up(&mut heard).await;
     listed(&mut heard).await;
+    assert!(!inventory.is_dormant());
     inventory.retire();
-    tokio::time::timeout(Duration::from_secs(20), running).await.expect("it goes on").unwrap();
+    inventory.relist();
+    assert!(inventory.is_dormant());
+    // The collector takes a source whose task has ended for broken, so it waits, and scans no more.
+    let more = tokio::time::timeout(Duration::from_millis(100), heard.recv()).await;
+    assert!(more.is_err() && !running.is_finished());
     assert_eq!(inventory.counters().lists, 1);
+    drop(heard);
+    tokio::time::timeout(Duration::from_secs(20), running).await.expect("it goes on").unwrap();
 }

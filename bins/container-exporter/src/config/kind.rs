@@ -45,8 +45,6 @@ pub(crate) enum Kind {
     Source,
     /// A rule that chooses containers, of the form of [`collector_core::select`].
     Rule,
-    /// A glob over cgroup paths.
-    Glob,
     /// One of these words, upper or lower case.
     Choice(&'static [&'static str]),
     /// Any number of another type of text; in variables with commas between.
@@ -107,7 +105,6 @@ impl Kind {
             Self::Listen => "an address with a port".to_owned(),
             Self::Source => "auto, docker, cgroup or sim:N with N from 1 to 10000".to_owned(),
             Self::Rule => "name=GLOB, image=GLOB, label=KEY or label=KEY=GLOB".to_owned(),
-            Self::Glob => "a glob".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::List(item) => match item {
                 Self::Text => "a list of texts".to_owned(),
@@ -216,7 +213,6 @@ impl Kind {
             Self::Listen => parse::listen(text).map(|address| address.to_string()),
             Self::Source => parse::source(text).map(|source| source.to_string()),
             Self::Rule => parse::rule(text.trim()).map(str::to_owned),
-            Self::Glob => parse::glob(text).map(str::to_owned),
             Self::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text.trim())) {
                 Some(word) => Ok((*word).to_owned()),
                 None => return Err(Mismatch::text(text, None)),

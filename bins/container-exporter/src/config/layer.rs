@@ -47,7 +47,15 @@ pub(crate) fn wrong_value(key: &Key, mismatch: &Mismatch, origin: Origin) -> Pro
     let secret = key.secret || (matches!(kind, Kind::Url) && mismatch.found.contains('@'));
     let found = if secret { "a value that is not shown here" } else { &mismatch.found };
     let why = mismatch.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    let text = || super::reference_value(key).map(|value| value.to_text()).unwrap_or_default();
+    let text = || {
+        let text = super::reference_value(key).map(|value| value.to_text()).unwrap_or_default();
+        // The default of most lists and tables is empty, which shows nobody how to fill one.
+        match kind {
+            Kind::List(_) if text.is_empty() => "ITEM,ITEM".to_owned(),
+            Kind::Map if text.is_empty() => "NAME=VALUE,NAME=VALUE".to_owned(),
+            _ => text,
+        }
+    };
     let advice = match &origin {
         Origin::Env(name) => format!("write for example `{name}={}`", text()),
         Origin::Flag(flag) => format!("write for example `{flag} {}`", text()),

@@ -7,13 +7,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use collector_core::select::Selection;
-use globset::GlobBuilder;
 
 /// The most containers that can be simulated.
 pub(crate) const SIMULATED_MAX: u32 = 10_000;
-
-/// The longest glob.
-const GLOB_BYTES_MAX: usize = 1024;
 
 /// Where containers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,21 +135,6 @@ pub(crate) fn rule(text: &str) -> Result<&str, String> {
     match Selection::new(&[text], &[] as &[&str]) {
         Ok(_) => Ok(text),
         Err(error) => Err(error.problem.to_string()),
-    }
-}
-
-/// Checks a glob.
-///
-/// # Errors
-/// The reason, in words.
-pub(crate) fn glob(text: &str) -> Result<&str, String> {
-    // The compiler of globs has limits of its own.
-    if text.len() > GLOB_BYTES_MAX {
-        return Err(format!("it is longer than {GLOB_BYTES_MAX} bytes"));
-    }
-    match GlobBuilder::new(text).build() {
-        Ok(_) => Ok(text),
-        Err(error) => Err(format!("the glob is malformed: {}", error.kind())),
     }
 }
 

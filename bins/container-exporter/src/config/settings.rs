@@ -1,5 +1,4 @@
 //! The settings: typed, checked against one another, and ready for use.
-#![cfg_attr(not(test), expect(dead_code, reason = "the parts that run on these settings arrive one by one"))]
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -72,8 +71,6 @@ pub(crate) struct Cgroup {
     pub(crate) root: PathBuf,
     /// The mount point of proc.
     pub(crate) proc_root: PathBuf,
-    /// Globs, known to be well formed, of cgroup paths that the scan takes for containers.
-    pub(crate) include: Vec<String>,
 }
 
 /// Which containers are watched, and how many.
@@ -208,11 +205,7 @@ impl Settings {
             source: source?,
             docker,
             podman,
-            cgroup: Cgroup {
-                root: parsed.cgroup.root.into(),
-                proc_root: parsed.cgroup.proc_root.into(),
-                include: parsed.cgroup.include,
-            },
+            cgroup: Cgroup { root: parsed.cgroup.root.into(), proc_root: parsed.cgroup.proc_root.into() },
             containers: Containers {
                 selection: selection.ok()?,
                 max: parsed.containers.max,

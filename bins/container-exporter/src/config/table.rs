@@ -200,8 +200,6 @@ pub(crate) const KEYS: &[Key] = &[
         "Where the host's cgroup file systems are mounted. In a container: where the host's `/sys/fs/cgroup` was mounted."),
     Key::new("cgroup.proc_root", Kind::Path, Preset::Is("\"/proc\""),
         "Where the host's proc file system is mounted."),
-    Key::new("cgroup.include", Kind::List(&Kind::Glob), Preset::Is("[]"),
-        "Globs of cgroup paths, such as `/system.slice/*.service`, that the scan takes for containers besides those it knows by their form."),
 
     Key::new("containers.include", Kind::List(&Kind::Rule), Preset::Is("[]"),
         "Rules such as `name=web-*`, `image=*/nginx:*`, `label=team=core` or `label=team`: only containers that match one of them are watched. An empty list means all.").reload(),

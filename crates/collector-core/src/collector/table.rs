@@ -140,7 +140,11 @@ impl Table {
     }
 
     fn list(&mut self, source: usize, containers: Vec<Container>, shared: &Shared) -> Vec<Arc<Entry>> {
-        self.listed[source] = true;
+        let first = !std::mem::replace(&mut self.listed[source], true);
+        if first && !self.fallback[source] {
+            let fallbacks = shared.inventories.iter().zip(&self.fallback).filter(|(_, fallback)| **fallback);
+            fallbacks.for_each(|(inventory, _)| inventory.retire());
+        }
         let listed: BTreeSet<ContainerId> = containers.iter().map(|container| container.id.clone()).collect();
         let begun =
             containers.into_iter().filter_map(|container| self.upsert(source, container, shared)).collect();
