@@ -1,5 +1,7 @@
 //! For tests only: fake cgroup trees, a recorded engine, golden files.
 
+pub mod cgroup_tree;
 pub mod engine;
 
+pub use cgroup_tree::Tree;
 pub use engine::{Answer, RecordedEngine};

@@ -14,22 +14,26 @@ use crate::{
     catalogue::{self, Dimension, Entity, RowId, Source},
 };
 
-/// A table's columns in a sample, and the keys with their places in the plan's table.
-type Columns = (Dimension, Vec<usize>, Vec<(SourceKey, usize)>);
+/// Which column of a plan's table goes to which column of a sample's. Rows that show one number under two names share the
+/// former.
+pub(super) type Columns = Vec<(usize, usize)>;
+
+/// A table that is being planned: columns, and the keys with their places.
+type Planned = (Dimension, Columns, Vec<(SourceKey, usize)>);
 
 /// One plan, with the rows of its slots and the columns of its tables.
 #[derive(Debug)]
 pub(super) struct PlanSet {
     pub(super) plan: Plan,
     rows: Vec<RowId>,
-    pub(super) tables: Vec<(Dimension, Vec<usize>)>,
+    pub(super) tables: Vec<(Dimension, Columns)>,
 }
 
 impl PlanSet {
     fn compile(version: Version, groups: Groups, entity: Entity) -> Self {
         let mut rows = Vec::new();
         let mut scalars = Vec::new();
-        let mut columns: Vec<Columns> = Vec::new();
+        let mut columns: Vec<Planned> = Vec::new();
         for (id, row) in
             catalogue::get().iter().filter(|(_, row)| row.entity == entity && groups.has(row.group))
         {
@@ -48,8 +52,11 @@ impl PlanSet {
                         }
                     };
                     let (_, to, keys) = &mut columns[table];
-                    keys.push((key, to.len()));
-                    to.push(column);
+                    let at = keys.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
+                        keys.push((key, keys.len()));
+                        keys.len() - 1
+                    });
+                    to.push((at, column));
                 }
                 _ => {}
             }

@@ -11,7 +11,14 @@ use std::{
 
 use cgroup_reader::{CgroupPath, Controller, Handle, Host, Slot, Table, Version, parse};
 
-use super::{Shared, layer::Layer, limits::Slow, lock, network::Membership, plan::PlanSet};
+use super::{
+    Shared,
+    layer::Layer,
+    limits::Slow,
+    lock,
+    network::Membership,
+    plan::{Columns, PlanSet},
+};
 use crate::{
     Absence, Entry, Gone, Group, Groups, Probe, Reading, Sample,
     catalogue::{self, Dimension, ids},
@@ -143,7 +150,7 @@ impl KernelProbe {
         devices: &Devices,
         own: Option<DeviceNumber>,
         table: &Table,
-        columns: &[usize],
+        columns: &Columns,
         out: &mut Sample,
     ) {
         let width = catalogue::get().columns(Dimension::Device).len();
@@ -155,38 +162,45 @@ impl KernelProbe {
             own_shown |= own == Some(number);
             devices.counts(number);
             let mut cells = vec![Reading::Absent(Absence::NoKey); width];
-            for (slot, column) in row.cells.iter().zip(columns) {
+            for (from, to) in columns {
                 // A device that has a line has counted: what the line does not mention did not happen.
-                cells[*column] = match slot {
+                cells[*to] = match row.cells[*from] {
                     Slot::Absent(Absence::NoKey) => Reading::int(0),
-                    slot => Reading::from_slot(*slot, metric_schema::Unit::Bytes),
+                    slot => Reading::from_slot(slot, metric_schema::Unit::Bytes),
                 };
             }
             to.entries.push(Entry { labels: devices.labels(number), cells });
         }
-        // The disk under the writable layer did nothing yet, where the kernel is known to count on it.
-        if let Some(number) = own.filter(|_| !own_shown && to.absence.is_none()) {
-            if devices.is_counted(number) {
+        // That v1 has no line at all may mean that it does not count, or that nothing was done yet.
+        if own_shown || !matches!(to.absence, None | Some(Absence::NotCounted)) {
+            return;
+        }
+        match own {
+            // The disk under the writable layer did nothing yet, where the kernel is known to count on it.
+            Some(number) if devices.is_counted(number) => {
                 let mut cells = vec![Reading::Absent(Absence::NoKey); width];
-                columns.iter().for_each(|column| cells[*column] = Reading::int(0));
+                columns.iter().for_each(|(_, to)| cells[*to] = Reading::int(0));
                 to.entries.push(Entry { labels: devices.labels(number), cells });
-            } else {
-                to.absence = Some(Absence::NotCounted);
+                to.absence = None;
             }
-        } else if to.entries.is_empty() && to.absence.is_none() {
+            Some(_) => to.absence = Some(Absence::NotCounted),
             // No line, and no disk to write a zero for.
-            to.absence = Some(if devices.counts_everywhere { Absence::NoKey } else { Absence::NotCounted });
+            None if to.entries.is_empty() => {
+                to.absence =
+                    Some(if devices.counts_everywhere { Absence::NoKey } else { Absence::NotCounted });
+            }
+            None => {}
         }
     }
 
-    fn interfaces(table: &Table, columns: &[usize], out: &mut Sample) {
+    fn interfaces(table: &Table, columns: &Columns, out: &mut Sample) {
         let width = catalogue::get().columns(Dimension::Interface).len();
         let to = out.table_mut(Dimension::Interface);
         to.absence = table.absence();
         for row in table.iter().filter(|row| row.key != "lo") {
             let mut cells = vec![Reading::Absent(Absence::NoKey); width];
-            for (slot, column) in row.cells.iter().zip(columns) {
-                cells[*column] = Reading::from_slot(*slot, metric_schema::Unit::Bytes);
+            for (from, to) in columns {
+                cells[*to] = Reading::from_slot(row.cells[*from], metric_schema::Unit::Bytes);
             }
             to.entries.push(Entry { labels: vec![row.key.as_str().into()], cells });
         }

@@ -1,0 +1,102 @@
+//! Every number of five whole machines, as checked-in text: each change of a metric shows in review.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p collector-core --features kernel --test kernel_golden` writes the files anew.
+#![cfg(all(feature = "kernel", target_os = "linux"))]
+
+mod kernel_support;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+};
+
+use collector_core::catalogue::{self, Entity, Source};
+use kernel_support::{HOSTS, Machine, dump, fixture};
+
+#[tokio::test]
+async fn every_number_of_every_host() {
+    for host in HOSTS {
+        let machine = Machine::start(host).await;
+        let text = dump::text(&*machine.settled().await);
+        let path = fixture(&format!("{host}.golden"));
+        if env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&path, &text).expect("a golden file");
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_default();
+        let (new, old): (BTreeSet<&str>, BTreeSet<&str>) = (text.lines().collect(), golden.lines().collect());
+        let missing: Vec<_> = old.difference(&new).collect();
+        let added: Vec<_> = new.difference(&old).collect();
+        assert!(
+            text == golden,
+            "{host}: no longer there: {missing:#?}, new: {added:#?}; run it with UPDATE_GOLDEN=1 and review the difference"
+        );
+    }
+}
+
+/// The names in the golden files of hosts whose name begins so; of containers only.
+fn families(prefix: &str) -> BTreeSet<String> {
+    let hosts = HOSTS.iter().filter(|host| host.starts_with(prefix));
+    let text: String = hosts
+        .map(|host| fs::read_to_string(fixture(&format!("{host}.golden"))).expect("a golden file"))
+        .collect();
+    let of_containers =
+        text.lines().filter(|line| line.contains("{container=") && !line.contains("{container=\"/\""));
+    of_containers.filter_map(|line| Some(line.split_once('{')?.0.to_owned())).collect()
+}
+
+/// Rows that no golden tree has a number for, and why.
+const UNREACHED: &[(&str, &str)] = &[];
+
+#[test]
+fn every_row_is_reached() {
+    let mut reached = families("");
+    for host in HOSTS {
+        let text = fs::read_to_string(fixture(&format!("{host}.golden"))).expect("a golden file");
+        reached.extend(text.lines().filter_map(|line| Some(line.split(['{', ' ']).next()?.to_owned())));
+    }
+    let listed: BTreeMap<&str, &str> = UNREACHED.iter().copied().collect();
+    for (_, row) in catalogue::get().iter().filter(|(_, row)| !row.hidden && row.entity != Entity::Exporter) {
+        let from_kernel = matches!(
+            row.source,
+            Source::Key(_)
+                | Source::PerKey(..)
+                | Source::Sampler
+                | Source::SamplerTable(_)
+                | Source::Derived(_)
+        );
+        let name = dump::name(row);
+        if from_kernel {
+            assert_ne!(
+                reached.contains(&name),
+                listed.contains_key(&*name),
+                "{name}: reached, or listed with a reason"
+            );
+        }
+    }
+}
+
+/// Names that only one version has, and why.
+const ONE_VERSION: &[(&str, &str, &str)] = &[
+    ("v2", "container_cpu_weight", "v1 has shares"),
+    ("v2", "container_memory_events_low_total", "v1 keeps no such count"),
+    ("v2", "container_memory_events_high_total", "v1 has no high boundary"),
+    ("v2", "container_memory_events_oom_total", "v1 counts kills only"),
+    ("v2", "container_memory_events_oom_group_kill_total", "v1 kills single processes"),
+    ("v2", "container_memory_pgscan_total", "v1 counts for the machine only"),
+    ("v2", "container_memory_pgsteal_total", "v1 counts for the machine only"),
+];
+
+#[test]
+fn versions_agree_on_the_names() {
+    let mut v1 = families("v1");
+    v1.extend(families("hybrid"));
+    let v2 = families("v2");
+    let one: BTreeSet<(&str, &str)> =
+        ONE_VERSION.iter().map(|(version, name, _)| (*version, *name)).collect();
+    let found: BTreeSet<(&str, &str)> = v1
+        .difference(&v2)
+        .map(|name| ("v1", name.as_str()))
+        .chain(v2.difference(&v1).map(|name| ("v2", name.as_str())))
+        .collect();
+    assert_eq!(found, one);
+}
