@@ -13,8 +13,16 @@
 
 mod harness;
 
+mod absent;
 mod cli;
+mod cpu;
+mod filesystem;
+mod io;
 mod lifecycle;
+mod memory;
+mod network;
 mod numbers;
+mod oom;
 mod pages;
+mod restarts;
 mod server;

@@ -92,6 +92,15 @@ impl Kernel {
         read(self.v2.as_ref()?.join(file))
     }
 
+    /// Where the v2 mount is that holds the pressure files beside v1 controllers.
+    pub(crate) fn pressure_mount(&self) -> Option<String> {
+        let own = self.v2.as_ref().filter(|_| !self.unified)?;
+        let mount = mounts()
+            .into_iter()
+            .find(|mount| mount.controllers.is_none() && own.starts_with(&mount.point))?;
+        Some(mount.point.to_str()?.to_owned())
+    }
+
     /// The CPU time used in this run in seconds; `None` once it is over.
     pub(crate) fn cpu_seconds(&self) -> Option<f64> {
         if self.unified {

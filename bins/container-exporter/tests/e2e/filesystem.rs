@@ -1,0 +1,58 @@
+//! The writable layer: what its next walk finds.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Scope, assert_near};
+use crate::numbers::table::layer_directory;
+
+const USED: &str = "container_fs_usage_bytes";
+const MIB: f64 = 1024.0 * 1024.0;
+
+#[test]
+fn ten_mebibytes_written_are_found_by_the_next_walk() {
+    let Some(scope) = Scope::new("layer") else { return };
+    let container = scope.sleeper("grows", &[]);
+    let bystander = scope.sleeper("other", &[]);
+    if layer_directory(&container.kernel()).is_none() {
+        _ = crate::harness::skip::<()>("the engine's storage has no overlay with a directory of its own");
+        return;
+    }
+    let exporter = scope.exporter().config("metrics", "filesystem_interval = 1").start();
+    let first = exporter.await_page("the first walk", |page| page.of(USED, &container.name));
+    let other = exporter.await_page("the first walk of the other", |page| page.of(USED, &bystander.name));
+    let (ok, said) =
+        container.exec("dd if=/dev/zero of=/big bs=1M count=10 && mkdir /d && echo x >/d/small && sync");
+    assert!(ok, "{said}");
+    let grown = exporter.await_page("a walk finds the file", |page| {
+        page.of(USED, &container.name).filter(|bytes| *bytes >= first + 10.0 * MIB)
+    });
+    assert_near("growth", grown - first, 10.0 * MIB, 64.0 * 1024.0);
+    assert_eq!(exporter.scrape().of(USED, &bystander.name), Some(other));
+    assert!(container.exec("rm -r /big /d && sync").0);
+    let end = Instant::now() + Duration::from_secs(30);
+    exporter.await_page("a walk finds it gone", |page| {
+        assert!(
+            Instant::now() < end,
+            "the layer takes {:?}, at first {first}",
+            page.of(USED, &container.name)
+        );
+        page.of(USED, &container.name).filter(|bytes| *bytes <= first + 64.0 * 1024.0)
+    });
+}
+
+#[test]
+fn a_layer_is_not_walked_again_before_its_time() {
+    let Some(scope) = Scope::new("interval") else { return };
+    let container = scope.sleeper("grows", &[]);
+    if layer_directory(&container.kernel()).is_none() {
+        _ = crate::harness::skip::<()>("the engine's storage has no overlay with a directory of its own");
+        return;
+    }
+    let exporter = scope.exporter().config("metrics", "filesystem_interval = 3600").start();
+    let first = exporter.await_page("the first walk", |page| page.of(USED, &container.name));
+    assert!(container.exec("dd if=/dev/zero of=/big bs=1M count=10 && sync").0);
+    for _ in 0..20 {
+        assert_eq!(exporter.scrape().of(USED, &container.name), Some(first));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,77 @@
+//! Processes killed for want of memory: once each, and also of containers that are already gone.
+
+use crate::harness::{Scope, await_until};
+
+const KILLED: &str = "container_oom_events_total";
+const KILLED_ON_HOST: &str = "host_containers_oom_kills_total";
+/// A buffer that is larger than the limit, and written to.
+const EAT: &str = "dd if=/dev/zero of=/dev/null bs=32M count=1";
+const LIMIT: [&str; 4] = ["-m", "8m", "--memory-swap", "8m"];
+
+#[test]
+fn a_kill_in_a_container_that_lives_on_counts_one() {
+    let Some(scope) = Scope::new("oom") else { return };
+    let container = scope.sleeper("lives", &LIMIT);
+    let bystander = scope.sleeper("other", &LIMIT);
+    let exporter = scope.exporter().start();
+    let page = exporter.await_container(&container.name);
+    assert_eq!(page.of(KILLED, &container.name), Some(0.0), "there before the first kill");
+    assert_eq!(page.expect(KILLED_ON_HOST, &[]), 0.0);
+    for kills in 1..=2 {
+        let (ok, said) = container.exec(EAT);
+        assert!(!ok, "dd survived: {said}");
+        let expected = f64::from(kills);
+        exporter.await_page("the kill is counted", |page| {
+            (page.of(KILLED, &container.name)? >= expected).then_some(())
+        });
+        let page = exporter.scrape();
+        assert_eq!(page.of(KILLED, &container.name), Some(expected));
+        assert_eq!(page.of("container_memory_events_oom_kill_total", &container.name), Some(expected));
+        assert_eq!(page.of(KILLED, &bystander.name), Some(0.0));
+        assert_eq!(page.expect(KILLED_ON_HOST, &[]), expected);
+    }
+    assert_eq!(container.inspect("{{.State.Running}}"), "true", "the test is about one that lives");
+}
+
+#[test]
+fn a_kill_before_the_exporter_came_is_not_its_to_count() {
+    let Some(scope) = Scope::new("oombefore") else { return };
+    let container = scope.sleeper("old", &LIMIT);
+    assert!(!container.exec(EAT).0);
+    let exporter = scope.exporter().start();
+    let page = exporter.await_container(&container.name);
+    assert_eq!(
+        page.of("container_memory_events_oom_kill_total", &container.name),
+        Some(1.0),
+        "the kernel's own count"
+    );
+    assert_eq!(page.of(KILLED, &container.name), Some(0.0));
+    assert_eq!(page.expect(KILLED_ON_HOST, &[]), 0.0);
+}
+
+#[test]
+fn a_kill_in_a_container_that_is_gone_at_the_next_scrape_counts_one() {
+    let Some(scope) = Scope::new("oomgone") else { return };
+    let exporter = scope.exporter().start();
+    for kills in 1..=3 {
+        let before = exporter.scrape();
+        let expected = f64::from(kills);
+        assert_eq!(before.expect(KILLED_ON_HOST, &[]), expected - 1.0);
+        let name = scope.name(&format!("gone{kills}"));
+        let mut words = vec!["run", "--rm", "--name", &name, "--network", "none"];
+        words.extend(LIMIT);
+        words.extend(["busybox:local", "sh", "-c", "exec dd if=/dev/zero of=/dev/null bs=32M count=1"]);
+        let (ok, _, said) = scope.try_cli(&words);
+        assert!(!ok, "dd survived: {said}");
+        await_until("the container is removed", || (!scope.try_cli(&["inspect", &name]).0).then_some(()));
+        // Events may be a moment behind the CLI; the counts must not go beyond one.
+        let page = exporter.await_page("the exit is counted, and the container gone", |page| {
+            let exits: f64 = page.all("host_containers_exits_total", &[]).iter().map(|line| line.value).sum();
+            let gone = page.lines.iter().all(|line| line.label("container_name") != name);
+            (exits >= expected && gone).then(|| page.clone())
+        });
+        assert_eq!(page.expect(KILLED_ON_HOST, &[]), expected);
+        assert_eq!(page.expect("host_containers_exits_total", &[("outcome", "oom")]), expected);
+        assert_eq!(page.expect("container_exporter_final_samples_missed_total", &[]), 0.0);
+    }
+}
