@@ -1,9 +1,10 @@
 //! `run`: serve until told to stop.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use collector_core::{Collector, SourceReport, SourceStatus};
+use collector_core::{Collector, EngineInfo, SourceReport, SourceStatus};
 use exporter_toolkit::{Limits, Server};
 use sink_prometheus::PrometheusSink;
 use tokio::signal::unix::{SignalKind, signal};
@@ -118,39 +119,92 @@ pub(super) fn is_settled(sources: &[SourceReport]) -> bool {
     engines().all(answered) && (some_up || sources.iter().filter(|source| source.fallback).all(answered))
 }
 
+/// Says once what was found, and from then on when an engine that was out of reach answers.
 async fn say_what_was_found(app: Arc<App>, url: String) {
-    // An engine is up once it has listed; what it says of itself comes a moment later.
-    let named = |source: &SourceReport| match &source.status {
-        Some(SourceStatus::Up(engine)) => !engine.version.is_empty(),
-        _ => true,
-    };
     let known = app.collector.wait_until(|collector| {
         let sources = collector.sources();
-        is_settled(&sources) && sources.iter().all(named)
+        is_settled(&sources) && sources.iter().all(|source| is_up(source).is_none_or(is_identified))
     });
     _ = tokio::time::timeout(FIRST_WORD, known).await;
     let sources = app.collector.sources();
-    let mut any_up = false;
-    for source in sources.iter().filter(|source| !source.fallback) {
-        if let Some(SourceStatus::Up(engine)) = &source.status {
-            any_up = true;
-            tracing::info!(
-                "{} {} (API {}) at {}: {} containers",
-                engine.engine,
-                engine.version,
-                engine.api_version,
-                engine.endpoint,
-                source.containers
-            );
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    tell_engines(&sources, &mut told);
+    if told.is_empty() {
+        tracing::info!("{}", no_engine(&sources));
+    } else {
+        for source in sources.iter().filter(|source| !source.dormant) {
+            if let Some(SourceStatus::Down(reason)) = &source.status {
+                tracing::warn!("{} does not answer, still trying: {reason}", source.name);
+            }
         }
     }
-    if !any_up && let Some(scan) = sources.iter().find(|source| source.fallback) {
-        tracing::info!(
-            "no engine answers yet: {} containers found by scanning cgroups (ids, no names); still looking for one",
-            scan.containers
-        );
-    }
     tracing::info!("serving {url}");
+    loop {
+        let mut asked = false;
+        app.collector.wait_until(|_| std::mem::replace(&mut asked, true)).await;
+        tell_engines(&app.collector.sources(), &mut told);
+        // Containers come and go faster than anybody reads.
+        tokio::time::sleep(FIRST_WORD).await;
+    }
+}
+
+fn is_up(source: &SourceReport) -> Option<&EngineInfo> {
+    match &source.status {
+        Some(SourceStatus::Up(engine)) if !source.fallback => Some(engine),
+        _ => None,
+    }
+}
+
+/// An engine is up once it answers; what it says of itself comes a moment later.
+fn is_identified(engine: &EngineInfo) -> bool {
+    !engine.version.is_empty()
+}
+
+/// Tells of the engines that answer and are not in `told`, which becomes the set of those that do.
+fn tell_engines(sources: &[SourceReport], told: &mut BTreeSet<String>) {
+    for source in sources {
+        match is_up(source) {
+            Some(engine) if source.listed && is_identified(engine) => {
+                if told.insert(source.name.clone()) {
+                    tracing::info!(
+                        "{} {} (API {}) at {}: {}",
+                        engine.engine,
+                        engine.version,
+                        engine.api_version,
+                        engine.endpoint,
+                        containers(source.containers)
+                    );
+                }
+            }
+            Some(_) => {}
+            None => _ = told.remove(&source.name),
+        }
+    }
+}
+
+fn containers(count: usize) -> String {
+    format!("{count} container{}", if count == 1 { "" } else { "s" })
+}
+
+/// One line that says what is done without an engine, and why there is none.
+fn no_engine(sources: &[SourceReport]) -> String {
+    let reasons: Vec<String> = sources
+        .iter()
+        .filter(|source| !source.fallback && !source.dormant)
+        .map(|source| match &source.status {
+            Some(SourceStatus::Down(reason)) => format!("{}: {reason}", source.name),
+            _ => format!("{}: no answer so far", source.name),
+        })
+        .collect();
+    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
+    match sources.iter().find(|source| source.fallback) {
+        Some(scan) => format!(
+            "no engine answers{why}: still looking, and scanning cgroups for containers in the meantime (ids, no names): \
+             {} found",
+            scan.containers
+        ),
+        None => format!("no engine answers{why}: still looking"),
+    }
 }
 
 /// Reads the configuration again at each SIGHUP. A broken one changes nothing.
