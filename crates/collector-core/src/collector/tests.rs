@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -31,13 +31,21 @@ struct Played {
     fallback: bool,
     changes: watch::Sender<Option<Changes>>,
     relists: watch::Sender<u64>,
+    retired: AtomicBool,
     end: Notify,
 }
 
 impl Played {
     fn new(name: &'static str, fallback: bool) -> Arc<Self> {
         let (changes, relists) = (watch::Sender::new(None), watch::Sender::new(0));
-        Arc::new(Self { name, fallback, changes, relists, end: Notify::new() })
+        Arc::new(Self {
+            name,
+            fallback,
+            changes,
+            relists,
+            retired: AtomicBool::new(false),
+            end: Notify::new(),
+        })
     }
 }
 
@@ -63,6 +71,10 @@ impl Inventory for Played {
 
     fn is_fallback(&self) -> bool {
         self.fallback
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, SeqCst);
     }
 }
 

@@ -133,7 +133,10 @@ async fn adoption_is_no_restart_and_what_is_not_adopted_has_not_ended() {
     scanned.started_at = Some(UNIX_EPOCH + Duration::from_secs(999));
     rig.tell_as(1, Change::Listed(vec![scanned, container("x", State::Running)])).await;
     assert_eq!(rig.collector.known().len(), 2);
+    let retired = || [0, 1].map(|source| rig.inventories[source].retired.load(SeqCst));
+    assert_eq!(retired(), [false, false]);
     rig.tell(Change::Listed(vec![running_before("a")])).await;
+    assert_eq!(retired(), [false, true], "it need not look any more");
     assert_eq!(restarts(&rig, "a").await, 0);
     assert!(!rig.collector.knows(&ContainerId::new("x")), "the engine does not list it");
     assert_eq!(rig.exits().await, []);
