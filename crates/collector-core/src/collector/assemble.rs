@@ -50,10 +50,10 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
             let shown = entry.shown();
             counts[shown.container.state as usize] += 1;
             let runs = shown.container.state.has_processes();
-            let sample = sample.unwrap_or_else(|| {
-                timed_out += u64::from(runs);
-                nothing_read(if runs { Absence::Timeout } else { Absence::NotRunning })
-            });
+            let sample = sample
+                .unwrap_or_else(|| nothing_read(if runs { Absence::Timeout } else { Absence::NotRunning }));
+            // Not begun in time, or a thread still hangs in it from before.
+            timed_out += u64::from(sample.get(ids::CPU_USAGE) == Reading::Absent(Absence::Timeout));
             if runs {
                 note_absent(&sample, read.groups, &mut absent);
             }

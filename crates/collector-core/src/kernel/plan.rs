@@ -8,6 +8,8 @@ use std::{
 
 use cgroup_reader::{Host, Plan, Slot, SourceKey, Table, Version};
 
+use metric_schema::Instrument;
+
 use super::lock;
 use crate::{
     Absence, Group, Groups, Reading, Sample,
@@ -77,7 +79,13 @@ impl PlanSet {
     /// Gives the slots the meaning of their rows.
     pub(super) fn fill(&self, slots: &[Slot], out: &mut Sample) {
         for (id, slot) in self.rows.iter().zip(slots) {
-            out.set(*id, Reading::from_slot(*slot, catalogue::get().row(*id).def.unit));
+            let def = &catalogue::get().row(*id).def;
+            let reading = match Reading::from_slot(*slot, def.unit) {
+                // Only limits are `max`; a count of that size is none.
+                Reading::Max if def.instrument == Instrument::Counter => Reading::Absent(Absence::Malformed),
+                reading => reading,
+            };
+            out.set(*id, reading);
         }
     }
 }
