@@ -8,18 +8,40 @@
 //! - an [`Inventory`] tells who the containers are, a [`Sampler`] how much they use, and the `Collector` joins
 //!   them when somebody asks: no polling of its own, no history, no timestamps.
 //!
-//! Without the default feature `collector` the crate is the model and the math alone:
+//! The math is of use without the rest, and then needs neither tokio nor Linux:
 //!
 //! ```
-//! use collector_core::effective;
+//! use collector_core::effective::{Limit, effective_memory_bytes, percent_of_limit, working_set};
 //!
-//! assert_eq!(effective::working_set(300, 100), 200);
+//! // No limit of its own, in a pod of 64 MiB, on a host of 8 GiB: the pod's limit binds.
+//! let limit = effective_memory_bytes(Limit::Max, [Limit::Value(64 << 20)], Some(8 << 30));
+//! assert_eq!(percent_of_limit(working_set(40 << 20, 8 << 20), limit), Some(50.0));
 //! ```
+//!
+//! And the catalogue says of each metric where the kernel keeps it:
+//!
+//! ```
+//! use collector_core::catalogue::{self, Source, ids};
+//!
+//! let row = catalogue::get().row(ids::MEMORY_USAGE);
+//! assert_eq!(row.def.prometheus_name(), "container_memory_usage_bytes");
+//! let Source::Key(key) = row.source else { panic!("a word of a kernel file") };
+//! assert_eq!(key.v2.map(|at| at.place.file()), Some("memory.current"));
+//! ```
+//!
+//! # Why this shape
+//!
+//! - **What cannot be known is absent, never 0.** A [`Reading`] is a [`Value`], the kernel's `max`, or [`Absence`] with one of
+//!   a closed list of reasons, which are counted by group and shown.
+//! - **Identity and numbers come from different places.** An engine is asked when something changes, the kernel when somebody
+//!   looks; so nothing is asked of an engine for a page.
+//! - **One container never hurts another.** Each is read on its own, with a deadline; one that hangs keeps one thread.
+//! - **Sinks read snapshots only.** A snapshot does not change, so any number of them can be written from one collection.
 //!
 //! # Features
 //!
 //! - `collector` (default): the `Collector` and the traits of its sources, on tokio.
-//! - `kernel`: the sampler that reads cgroups and /proc. Linux only.
+//! - `kernel`: `KernelSampler`, which reads cgroups and `/proc`. Linux only.
 
 #[cfg(all(feature = "kernel", not(target_os = "linux")))]
 compile_error!(
@@ -55,3 +77,7 @@ pub use source::{
 };
 #[cfg(feature = "collector")]
 pub use source::{Changes, Inventory};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
