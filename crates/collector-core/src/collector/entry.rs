@@ -17,7 +17,7 @@ use super::{
     lock,
 };
 use crate::{
-    Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal,
+    Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal, State,
     catalogue::{self, Dimension, Inputs, Source, ids},
     cpu::{CpuReading, CpuWindow, Monotonic},
 };
@@ -39,6 +39,8 @@ struct EntryState {
     run: u64,
     restarts: u64,
     oom_events: u64,
+    /// The engine spoke of an OOM kill before it told that the container runs: that takes an inspect, a hint does not.
+    early_hint: bool,
     current: Run,
 }
 
@@ -52,6 +54,8 @@ struct Run {
     oom_read: bool,
     /// OOM kills counted in this run.
     oom_kills: u64,
+    /// Of those, the ones that only the engine's word stands for. A kernel's count that comes yet contains them.
+    oom_assumed: u64,
     /// The engine spoke of an OOM kill in this run.
     oom_hint: bool,
     window: CpuWindow,
@@ -72,6 +76,7 @@ impl Run {
             restarts_before: container.restart_count,
             oom_read: false,
             oom_kills: 0,
+            oom_assumed: 0,
             oom_hint: false,
             window: CpuWindow::new(interval),
             final_taken: false,
@@ -117,6 +122,7 @@ impl Entry {
                 run: 1,
                 restarts: 0,
                 oom_events: 0,
+                early_hint: false,
                 current,
             }),
             probe: Mutex::default(),
@@ -156,12 +162,13 @@ impl Entry {
         }
         let another_run = !adopted && differs(old.started_at, new.started_at);
         let begins = has && (!had || another_run);
+        let passed = !has && !had && !adopted && ran_between(&old, &new);
         if had && (!has || begins) {
             state.end_run(if has { None } else { Some(&new) }, shared);
-        } else if !has {
+        } else if !has && !passed {
             state.late_news(&new, shared);
         }
-        if begins {
+        if begins || passed {
             // A container that was first seen stopped, or that ran before, restarts; one that was only made starts.
             let known_run = old.started_at.is_some() || had;
             if known_run {
@@ -174,6 +181,10 @@ impl Entry {
             }
             state.run += 1;
             state.current = Run::new(&new, lock(&shared.live).interval, true);
+            state.current.oom_hint = std::mem::take(&mut state.early_hint);
+        }
+        if passed {
+            state.end_run(Some(&new), shared);
         }
         state.container = Arc::new(new);
         let run = state.run;
@@ -205,6 +216,10 @@ impl Entry {
 
     pub(super) fn oom_hint(&self, shared: &Shared) {
         let mut state = lock(&self.state);
+        if state.container.state == State::Created {
+            state.early_hint = true;
+            return;
+        }
         state.current.oom_hint = true;
         state.count_oom_unseen(true, shared);
     }
@@ -301,7 +316,9 @@ impl Entry {
         }
         if let Some(kills) = sample.get(ids::MEMORY_EVENTS_OOM_KILL).as_u64() {
             state.current.oom_read = true;
-            let more = state.current.oom.read(kills);
+            let rise = state.current.oom.read(kills);
+            let more = rise.saturating_sub(state.current.oom_assumed);
+            state.current.oom_assumed = state.current.oom_assumed.saturating_sub(rise);
             state.current.oom_kills += more;
             state.oom_events += more;
             shared.totals.oom_kills(more);
@@ -338,9 +355,10 @@ impl Entry {
         }
     }
 
-    /// A thread may be reading: that takes some hundred microseconds. One that hangs is not waited for.
+    /// A thread may be opening or reading: that takes some hundred microseconds, on a crowded machine some milliseconds. One
+    /// that hangs is not waited for.
     fn lock_probe_soon(&self) -> Option<std::sync::MutexGuard<'_, ProbeSlot>> {
-        for _ in 0..20 {
+        for _ in 0..80 {
             match self.probe.try_lock() {
                 Ok(slot) => return Some(slot),
                 Err(TryLockError::Poisoned(_)) => return None,
@@ -377,9 +395,22 @@ impl EntryState {
         let unseen = self.current.ended && (self.current.missed || !self.current.oom_read);
         if engine_says && unseen && self.current.oom_kills == 0 {
             self.current.oom_kills = 1;
+            self.current.oom_assumed = 1;
             self.oom_events += 1;
             shared.totals.oom_kills(1);
         }
+    }
+}
+
+/// Whether a whole run came and went between two descriptions of a container without processes. The engine tells of an end
+/// at once, of a start only with what an inspect says. Moments of events and of inspects differ a little: a run that began
+/// after the last end is told by that.
+fn ran_between(old: &Container, new: &Container) -> bool {
+    match (old.finished_at, new.started_at) {
+        _ if new.state == State::Created => false,
+        (None, _) if old.state == State::Created => true,
+        (Some(end), Some(start)) => start > end,
+        _ => false,
     }
 }
 

@@ -185,3 +185,40 @@ async fn the_hosts_cpu_time_includes_the_gone() {
     let host = rig.collect(Groups::NONE.with(Group::Host)).await;
     assert_eq!(host.host.get(ids::HOST_CPU_USAGE), Reading::Value(Value::Nanos(5_000_000_000)));
 }
+
+/// One that the engine told to have ended before an inspect could tell that it ran.
+#[tokio::test]
+async fn a_run_that_passed_between_two_descriptions_counts() {
+    let rig = Rig::new();
+    rig.upsert(&container("a", State::Created)).await;
+    rig.tell(Change::OomHint(ContainerId::new("a"))).await;
+    assert_eq!(oom(&rig, "a").await, 0, "it may yet be read");
+    rig.upsert(&ended(&running("a", 1), 137)).await;
+    rig.upsert(&ended(&running("a", 1), 137)).await;
+    assert_eq!(oom(&rig, "a").await, 1);
+    assert_eq!(rig.exits().await, named(&[("oom", 1)]));
+    assert_eq!(rig.own(ids::FINAL_SAMPLES_MISSED).await, 1);
+    // A moment as an inspect has it does not make it another run; one that began after the end does.
+    let mut inspected = ended(&running("a", 1), 137);
+    inspected.started_at = inspected.started_at.map(|at| at - Duration::from_millis(3));
+    rig.upsert(&inspected).await;
+    let restarts = async || rig.of("a", ids::RESTARTS).await;
+    assert_eq!(restarts().await, Reading::int(0));
+    rig.upsert(&ended(&running("a", 9), 2)).await;
+    assert_eq!(rig.exits().await, named(&[("error", 1), ("oom", 1)]));
+    assert_eq!(restarts().await, Reading::int(1));
+}
+
+/// A hint is told at once, a start only with what an inspect says: the kernel's count of that run contains the hint's kill.
+#[tokio::test]
+async fn a_hint_that_overtakes_the_start_counts_once() {
+    let rig = Rig::new();
+    rig.upsert(&container("a", State::Created)).await;
+    rig.tell(Change::OomHint(ContainerId::new("a"))).await;
+    rig.set("a", |numbers| numbers.oom_kills = Some(1));
+    rig.start(&running("a", 1)).await;
+    rig.signal("a", Signal::Exited);
+    rig.upsert(&ended(&running("a", 1), 137)).await;
+    assert_eq!(oom(&rig, "a").await, 1);
+    assert_eq!(rig.exits().await, named(&[("oom", 1)]));
+}
