@@ -198,6 +198,12 @@ fn pids_of_a_foreign_namespace_are_never_opened() {
     assert_eq!(sample.get(ids::MEMORY_USAGE), Reading::int(4_653_056));
     assert_eq!(sample.table(Dimension::Interface).absence, Some(Absence::NotReachable));
     assert!(probe.sees_exit(), "by the file cgroup.events, which needs no pid");
+    // One that came since the tree was walked is found too.
+    let new = collector_core::ContainerId::new(&"e".repeat(64));
+    tree.write(&format!("sys/fs/cgroup/docker/{new}/memory.current"), "7\n");
+    let new = Container::new(new, Engine::Docker, State::Running);
+    let mut probe = sampler.open(&new, listener().0).expect("a probe");
+    assert_eq!(read(&mut *probe, Groups::all()).get(ids::MEMORY_USAGE), Reading::int(7));
     let gone =
         Container::new(collector_core::ContainerId::new(&"d".repeat(64)), Engine::Docker, State::Running);
     let mut gone = gone;

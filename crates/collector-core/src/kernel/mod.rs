@@ -26,7 +26,7 @@ use std::{
 
 use cgroup_reader::{
     CgroupPath, Controller, Directories, ExitSignal, ExitWatch, FdBudget, Found, Handle, Host, HostError,
-    Namespace, Process, Roots, TreeEvent, TreeWatch, WatchError, classify, find_by_id,
+    Namespace, Process, Roots, TreeEvent, TreeWatch, WatchError, classify, find_by_id, scan,
 };
 
 use crate::{
@@ -71,7 +71,14 @@ pub enum KernelError {
 pub struct KernelSampler {
     shared: Arc<Shared>,
     tree: Mutex<Option<Arc<TreeWatch>>>,
+    scanned: Mutex<Option<Scanned>>,
 }
+
+/// Paths by container id, and when the tree was walked for them.
+type Scanned = (Instant, HashMap<String, String>);
+
+/// Containers that are opened within this time share one walk: without usable pids each would take its own, over all others.
+const SCAN_FRESH: Duration = Duration::from_secs(1);
 
 /// What probes share.
 struct Shared {
@@ -146,13 +153,28 @@ impl KernelSampler {
             host,
             budget,
         };
-        Ok(Self { shared: Arc::new(shared), tree: Mutex::new(None) })
+        Ok(Self { shared: Arc::new(shared), tree: Mutex::new(None), scanned: Mutex::new(None) })
     }
 
     /// The host as it was found.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.shared.host
+    }
+
+    /// The cgroup of an id, by walking the tree.
+    fn find(&self, id: &str) -> Option<CgroupPath> {
+        let host = &self.shared.host;
+        let mut scanned = lock(&self.scanned);
+        if scanned.as_ref().is_none_or(|(at, _)| at.elapsed() >= SCAN_FRESH) {
+            let found = scan(host).into_iter().map(|found| (found.id, found.path)).collect();
+            *scanned = Some((Instant::now(), found));
+        }
+        let known =
+            scanned.as_ref().and_then(|(_, paths)| paths.get(id)).map(|path| CgroupPath::everywhere(path));
+        drop(scanned);
+        // It may be newer than the walk, or have an id of another form.
+        known.or_else(|| find_by_id(host, id))
     }
 
     /// Where the container's cgroup is.
@@ -176,7 +198,7 @@ impl KernelSampler {
             return Ok((own_cgroups(&path.cut(), id), Some(process)));
         }
         // A pid of another namespace, or one that was given to another process: the tree still has the id.
-        match find_by_id(host, id) {
+        match self.find(id) {
             Some(path) => Ok((path, process.filter(|process| in_container(host, *process, id)))),
             None if foreign => Err(Absence::NotReachable),
             None => Err(Absence::NotRunning),
