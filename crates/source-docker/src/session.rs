@@ -251,7 +251,7 @@ impl Session<'_> {
             }
             Report::Inspected(id, answer) => {
                 let outcome = self.table.inspected(&id, answer.map(|seen| *seen));
-                if let Some(change) = outcome.change {
+                for change in outcome.changes {
                     self.changes.send(change).await?;
                 }
                 if let Some(pause) = outcome.retry {

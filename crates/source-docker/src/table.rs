@@ -103,8 +103,8 @@ pub(crate) struct Table {
 /// What an inspect changed.
 #[derive(Debug, Default)]
 pub(crate) struct Inspected {
-    /// To be told.
-    pub(crate) change: Option<Change>,
+    /// To be told, in this order.
+    pub(crate) changes: Vec<Change>,
     /// Ask again after this time.
     pub(crate) retry: Option<Duration>,
 }
@@ -163,13 +163,12 @@ impl Table {
         let entry =
             self.entries.entry(event.id.clone()).or_insert_with(|| Entry::new(from_event(event, owner)));
         entry.touched = touched;
-        let change = entry.apply(event);
-        let ended = matches!(event.kind, Kind::Died(_)) && change.is_some();
-        if entry.needs_inspect(event, change.is_some()) {
+        let mut changes = entry.apply(event);
+        let told = !changes.is_empty();
+        if entry.needs_inspect(event, told) {
             self.want(&event.id, true);
         }
-        let mut changes: Vec<Change> = change.into_iter().collect();
-        if ended {
+        if told && matches!(event.kind, Kind::Died(_)) {
             changes.extend(self.evict());
         }
         changes
@@ -245,8 +244,7 @@ impl Table {
         }
         // What comes while a whole list is held back is told with it.
         if self.held.is_none() && (!entry.announced || entry.container != before) {
-            entry.announced = true;
-            outcome.change = Some(Change::Upsert(Box::new(entry.container.clone())));
+            outcome.changes = entry.tell(before);
         }
         if again {
             self.want(id, true);
@@ -368,11 +366,32 @@ fn from_event(event: &Event, owner: Owner) -> Container {
 }
 
 impl Entry {
-    /// Takes what an event says itself; the change, if it must be told before an inspect.
-    fn apply(&mut self, event: &Event) -> Option<Change> {
+    /// What must be told now that the container was `before`. A run that ended before anybody was told of it is told
+    /// of as well, or it would be taken for one that ended long ago.
+    fn tell(&mut self, before: Container) -> Vec<Change> {
+        let was_over = !before.state.has_processes() && before.state != State::Created;
+        let is_over = !self.container.state.has_processes() && self.container.state != State::Created;
+        let mut told = Vec::new();
+        if !std::mem::replace(&mut self.announced, true) && is_over && !was_over {
+            told.push(before);
+        }
+        told.push(self.container.clone());
+        told.into_iter().map(|container| Change::Upsert(Box::new(container))).collect()
+    }
+
+    /// Takes what an event says itself; the changes, if it must be told before an inspect.
+    fn apply(&mut self, event: &Event) -> Vec<Change> {
         let container = &mut self.container;
         let before = container.clone();
         match event.kind {
+            // An answer was faster than this event, and has told the end of this run already.
+            Kind::Started
+                if event.at.is_some()
+                    && container.finished_at >= event.at
+                    && container.finished_at != self.ended_at =>
+            {
+                return Vec::new();
+            }
             Kind::Started => {
                 container.state = State::Running;
                 container.started_at = event.at.or(container.started_at);
@@ -381,29 +400,32 @@ impl Entry {
                 if event.at <= self.ended_at {
                     self.ended_at = None;
                 }
-                return None;
+                return Vec::new();
             }
-            Kind::Died(code) => return self.ended(code, event.at),
+            Kind::Died(code) => {
+                return if self.ended(code, event.at) { self.tell(before) } else { Vec::new() };
+            }
             Kind::Paused if container.state == State::Running => container.state = State::Paused,
             Kind::Unpaused if container.state == State::Paused => container.state = State::Running,
             Kind::Health(Some(health)) => container.health = Some(health),
             Kind::Renamed => container.name = event.name.clone().or(container.name.take()),
-            _ => return None,
+            _ => return Vec::new(),
         }
         if !self.announced || self.container == before {
-            return None;
+            return Vec::new();
         }
-        Some(Change::Upsert(Box::new(self.container.clone())))
+        self.tell(before)
     }
 
-    fn ended(&mut self, code: Option<i64>, at: Option<SystemTime>) -> Option<Change> {
+    /// Takes an end; false if it is known already.
+    fn ended(&mut self, code: Option<i64>, at: Option<SystemTime>) -> bool {
         let container = &mut self.container;
         self.fresh_start = false;
         let known = !matches!(container.state, State::Running | State::Paused | State::Created);
         if known && container.finished_at.is_some() {
             // An answer was faster than this event, and has told the end already.
             container.exit_code = container.exit_code.or(code);
-            return None;
+            return false;
         }
         let at = at.unwrap_or_else(SystemTime::now);
         container.state = State::Exited;
@@ -411,8 +433,7 @@ impl Entry {
         container.finished_at = Some(at);
         container.pid = None;
         self.ended_at = Some(at);
-        self.announced = true;
-        Some(Change::Upsert(Box::new(self.container.clone())))
+        true
     }
 
     /// Whether an event asks for an inspect; notes that it overtook one on its way.

@@ -46,7 +46,7 @@ fn told(changes: &[Change]) -> Vec<(State, Option<u32>)> {
 /// Answers the next inspect.
 fn answer(table: &mut Table, seen: Seen) -> Vec<(State, Option<u32>)> {
     let asked = table.next_inspect().expect("an inspect is asked for");
-    told(table.inspected(&asked, Ok(seen)).change.as_slice())
+    told(&table.inspected(&asked, Ok(seen)).changes)
 }
 
 #[test]
@@ -54,9 +54,10 @@ fn an_answer_asked_for_before_an_end_does_not_revive() {
     let mut table = Table::new(OWNER, 10);
     table.event(&event(Kind::Started, 10));
     let asked = table.next_inspect().unwrap();
-    assert_eq!(told(&table.event(&event(Kind::Died(Some(1)), 20))), [(State::Exited, None)]);
+    let end = table.event(&event(Kind::Died(Some(1)), 20));
+    assert_eq!(told(&end), [(State::Running, None), (State::Exited, None)]);
     let late = table.inspected(&asked, Ok(run(7, 9)));
-    assert_eq!(told(late.change.as_slice()), [(State::Exited, None)], "with its restart count, but ended");
+    assert_eq!(told(&late.changes), [(State::Exited, None)], "with its restart count, but ended");
     assert_eq!(table.next_inspect(), Some(id()), "asked again");
 }
 
@@ -70,8 +71,40 @@ fn no_run_is_lost_between_two_others() {
     let asked = table.next_inspect().unwrap();
     table.event(&event(Kind::Started, 21));
     let answer = table.inspected(&asked, Ok(run(8, 21)));
-    assert_eq!(told(answer.change.as_slice()), [(State::Running, Some(8))], "taken: it is of the new run");
+    assert_eq!(told(&answer.changes), [(State::Running, Some(8))], "taken: it is of the new run");
     assert_eq!(told(&table.event(&event(Kind::Died(Some(2)), 22))), [(State::Exited, None)]);
+}
+
+#[test]
+fn a_run_that_is_over_before_anybody_was_told_of_it_is_told_with_its_end() {
+    let over = || {
+        let mut container = Container::new(id(), Engine::Docker, State::Exited);
+        container.started_at = Some(at(9));
+        container.finished_at = Some(at(20));
+        Seen { container, malformed: false, status: String::new() }
+    };
+    let both = [(State::Running, None), (State::Exited, None)];
+    // By its events,
+    let mut table = Table::new(OWNER, 10);
+    table.event(&event(Kind::Created, 8));
+    table.event(&event(Kind::Started, 10));
+    assert_eq!(told(&table.event(&event(Kind::Died(Some(0)), 20))), both);
+    // by an answer that is faster than the event of its end,
+    let mut table = Table::new(OWNER, 10);
+    table.event(&event(Kind::Started, 10));
+    assert_eq!(answer(&mut table, over()), both);
+    assert_eq!(told(&table.event(&event(Kind::Died(Some(0)), 20))), [], "it is told once");
+    // or than all of its events.
+    let mut table = Table::new(OWNER, 10);
+    table.event(&event(Kind::Created, 8));
+    assert_eq!(answer(&mut table, over()), [(State::Created, None), (State::Exited, None)]);
+    assert_eq!(told(&table.event(&event(Kind::Started, 10))), []);
+    assert_eq!(told(&table.event(&event(Kind::Died(Some(0)), 20))), [], "it is told once");
+    // What a list shows as stopped ended before.
+    let mut table = Table::new(OWNER, 10);
+    table.listed(listed(State::Exited, "Exited (0) 5 minutes ago"), at(300));
+    table.whole();
+    assert_eq!(answer(&mut table, over()), [(State::Exited, None)]);
 }
 
 #[test]
@@ -82,7 +115,7 @@ fn an_answer_of_the_run_before_is_not_the_new_run() {
     table.event(&event(Kind::Died(Some(1)), 20));
     table.event(&event(Kind::Started, 21));
     let late = table.inspected(&asked, Ok(run(7, 9)));
-    assert!(told(late.change.as_slice()).iter().all(|(_, pid)| pid.is_none()), "the old pid is no one's");
+    assert!(told(&late.changes).iter().all(|(_, pid)| pid.is_none()), "the old pid is no one's");
     assert_eq!(answer(&mut table, run(8, 21)), [(State::Running, Some(8))]);
 }
 

@@ -243,6 +243,7 @@ async fn an_end_is_told_without_any_inspect() {
     engine.wait_for("/containers/aa/json", 1).await;
     // Removed by --rm before anybody could look.
     engine.event(event("die", "aa", STARTED_MS + 100, ",\"exitCode\":\"7\""));
+    assert_eq!(watch.upsert().await.state, State::Running, "that there was a run is told first");
     let told = watch.upsert().await;
     assert_eq!((told.state, told.exit_code, told.name.as_deref()), (State::Exited, Some(7), Some("n-aa")));
     assert_eq!(told.labels.len(), 1, "{:?}", told.labels);
@@ -455,7 +456,10 @@ async fn stopped_containers_are_bounded_newest_first() {
     ids.sort();
     assert_eq!(ids, ["c18", "c19", "c20"]);
     engine.event(event("die", "new", STARTED_MS, ",\"exitCode\":\"0\""));
-    assert_eq!(watch.upsert().await.id.as_str(), "new");
+    for state in [State::Created, State::Exited] {
+        let told = watch.upsert().await;
+        assert_eq!((told.id.as_str(), told.state), ("new", state));
+    }
     assert!(matches!(watch.change().await, Change::Gone(id) if id.as_str() == "c18"));
     assert!(!engine.requests().iter().any(|target| target.contains("/c1/") || target.contains("/c17/")));
 }
