@@ -98,6 +98,10 @@ struct ProbeSlot {
 /// A failed open is tried again after this time.
 const OPEN_AGAIN: Duration = Duration::from_secs(5);
 
+/// The start of a run as its event has it, and as an inspect has it, are this close. Two starts can be, too, but then an
+/// end was told between them, or the process is another.
+const SAME_MOMENT: Duration = Duration::from_secs(1);
+
 /// What a snapshot shows of an entry.
 pub(super) struct Shown {
     pub(super) container: Arc<Container>,
@@ -160,7 +164,7 @@ impl Entry {
             // A shorter description of the same run, as lists give it.
             new.pid = old.pid;
         }
-        let another_run = !adopted && differs(old.started_at, new.started_at);
+        let another_run = !adopted && is_another_run(&old, &new);
         let begins = has && (!had || another_run);
         let passed = !has && !had && !adopted && ran_between(&old, &new);
         if had && (!has || begins) {
@@ -409,13 +413,23 @@ fn ran_between(old: &Container, new: &Container) -> bool {
     match (old.finished_at, new.started_at) {
         _ if new.state == State::Created => false,
         (None, _) if old.state == State::Created => true,
-        (Some(end), Some(start)) => start > end,
+        (Some(end), Some(start)) => start > end && new.finished_at.is_some_and(|next| next > start),
         _ => false,
     }
 }
 
-fn differs<T: PartialEq>(old: Option<T>, new: Option<T>) -> bool {
-    matches!((old, new), (Some(old), Some(new)) if old != new)
+/// Whether two descriptions of a container with processes are of two runs, although nobody told of an end between them.
+fn is_another_run(old: &Container, new: &Container) -> bool {
+    match (old.pid, new.pid) {
+        (Some(old), Some(new)) if old != new => return true,
+        _ => {}
+    }
+    match (old.started_at, new.started_at) {
+        (Some(old), Some(new)) => {
+            new.duration_since(old).unwrap_or_else(|error| error.duration()) > SAME_MOMENT
+        }
+        _ => false,
+    }
 }
 
 /// A sample of which nothing could be read, tables included.

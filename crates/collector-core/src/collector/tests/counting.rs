@@ -222,3 +222,22 @@ async fn a_hint_that_overtakes_the_start_counts_once() {
     assert_eq!(oom(&rig, "a").await, 1);
     assert_eq!(rig.exits().await, named(&[("oom", 1)]));
 }
+
+/// The event of a start and an inspect have two moments of it.
+#[tokio::test]
+async fn a_start_that_is_told_more_exactly_is_no_other_run() {
+    let rig = Rig::new();
+    let mut run = running("a", 1);
+    rig.start(&run).await;
+    let restarts = async || rig.of("a", ids::RESTARTS).await;
+    run.started_at = run.started_at.map(|at| at - Duration::from_millis(40));
+    rig.upsert(&run).await;
+    run.pid = Some(7);
+    rig.upsert(&run).await;
+    assert_eq!((restarts().await, rig.exits().await), (Reading::int(0), Vec::new()));
+    // Another process is another run, however soon.
+    run.started_at = run.started_at.map(|at| at + Duration::from_millis(80));
+    run.pid = Some(8);
+    rig.start(&run).await;
+    assert_eq!((restarts().await, rig.exits().await), (Reading::int(1), named(&[("unknown", 1)])));
+}
