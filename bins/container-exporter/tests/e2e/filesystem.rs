@@ -1,9 +1,10 @@
 //! The writable layer: what its next walk finds.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Scope, assert_near};
-use crate::numbers::table::layer_directory;
+use crate::numbers::table::{layer, layer_directory};
 
 const USED: &str = "container_fs_usage_bytes";
 const MIB: f64 = 1024.0 * 1024.0;
@@ -55,4 +56,38 @@ fn a_layer_is_not_walked_again_before_its_time() {
         assert_eq!(exporter.scrape().of(USED, &container.name), Some(first));
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn free_inodes_are_those_of_the_disk_under_the_layer() {
+    let Some(scope) = Scope::new("inodes") else { return };
+    let container = scope.sleeper("one", &[]);
+    let kernel = container.kernel();
+    if layer(&kernel).is_none() {
+        _ = crate::harness::skip::<()>("the engine's storage has no overlay with a directory of its own");
+        return;
+    }
+    // It is asked for now and then only, and others make and remove files: the answer is one of those since the start.
+    let done = AtomicBool::new(false);
+    let free = || layer(&kernel).expect("it runs").f_ffree;
+    let (shown, seen) = std::thread::scope(|threads| {
+        let watch = threads.spawn(|| {
+            let mut seen = (free(), free());
+            while !done.load(Ordering::Relaxed) {
+                let now = free();
+                seen = (seen.0.min(now), seen.1.max(now));
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            seen
+        });
+        let exporter = scope.exporter().start();
+        let shown =
+            exporter.await_page("free inodes", |page| page.of("container_fs_inodes_free", &container.name));
+        done.store(true, Ordering::Relaxed);
+        (shown, watch.join().expect("it watched"))
+    });
+    assert!(
+        (seen.0 as f64..=seen.1 as f64).contains(&shown),
+        "{shown} free inodes, which is not one of {seen:?}"
+    );
 }

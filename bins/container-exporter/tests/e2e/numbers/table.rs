@@ -124,7 +124,6 @@ const ROWS: &[Row] = &[
     ("container_pressure_io_waiting_seconds_total", Counter, |k| stalled(k, "io.pressure", "some")),
     ("container_pressure_io_stalled_seconds_total", Counter, |k| stalled(k, "io.pressure", "full")),
     ("container_fs_limit_bytes", Gauge, |k| layer(k).map(|fs| (fs.f_blocks * fs.f_frsize) as f64)),
-    ("container_fs_inodes_free", Gauge, |k| layer(k).map(|fs| fs.f_ffree as f64)),
     ("container_fs_inodes_total", Gauge, |k| layer(k).map(|fs| fs.f_files as f64)),
 ];
 
@@ -328,7 +327,7 @@ pub(crate) fn layer_directory(k: &Kernel) -> Option<PathBuf> {
     Some(PathBuf::from(root.split_once("upperdir=")?.1.split(',').next()?))
 }
 
-fn layer(k: &Kernel) -> Option<rustix::fs::StatVfs> {
+pub(crate) fn layer(k: &Kernel) -> Option<rustix::fs::StatVfs> {
     rustix::fs::statvfs(&layer_directory(k)?).ok()
 }
 
