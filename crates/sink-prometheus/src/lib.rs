@@ -66,6 +66,7 @@
 //! the same identity or two devices of the same name are refused but for the first, and counted in
 //! [`refused`](PrometheusSink::refused).
 
+mod ahead;
 mod page;
 mod plan;
 mod profile;

@@ -9,13 +9,14 @@ use std::{
 };
 
 use collector_core::{
-    Absence, Group, Groups, Reading, Sample, Snapshot, Value,
+    Absence, Container, Group, Groups, Reading, Sample, Snapshot, Value,
     catalogue::{Entity, ids},
 };
 use exposition::{Encoder, Format, LabelBlock, Number};
 
 use crate::{
     Extra, Wanted,
+    ahead::{Ahead, ScalarRow, TableRow},
     plan::{Birth, FamilyPlan, Plan, Read, RowPlan, TablePlan},
     roster::{self, Roster},
 };
@@ -36,6 +37,7 @@ pub struct Chunks {
     /// What to write, as places in the plan, rising.
     families: Vec<usize>,
     at: Place,
+    ahead: Ahead,
     writer: Writer,
     extra: Option<(Extra, Wanted)>,
     refused: Arc<AtomicU64>,
@@ -81,6 +83,7 @@ impl Chunks {
     pub(crate) fn new(parts: Parts, format: Format) -> Self {
         let Parts { plan, snapshot, roster, families, groups, extra, wanted, refused } = parts;
         Self {
+            ahead: Ahead::of(&plan, &families),
             plan,
             snapshot,
             roster,
@@ -116,21 +119,27 @@ impl Chunks {
             Entity::Host => self.lone(row, &snapshot.host),
             Entity::Exporter => self.lone(row, &snapshot.exporter),
         }
-        self.writer.tails.clear();
+        self.writer.end_row();
         self.at.row += 1;
         self.at.container = 0;
     }
 
     /// One row of all containers; false if a chunk is full before the last.
     fn containers(&mut self, family: &FamilyPlan, row: &RowPlan) -> bool {
-        let Self { plan, snapshot, roster, at, writer, .. } = self;
+        let Self { plan, snapshot, roster, at, ahead, writer, .. } = self;
         if let (0, true, Some(identity), Some(root)) =
             (at.container, family.of_root, &plan.root, &snapshot.root)
         {
             writer.sample_row(row, identity, root, None);
         }
+        let values = match &row.read {
+            Read::Sample(tail) => Values::Scalar(ahead.row(row.id, snapshot), tail),
+            Read::Table(table) => Values::Table(ahead.column(table.dimension, table.column, snapshot), table),
+            read => Values::Container(read),
+        };
         let members = roster.members().iter().zip(&snapshot.containers);
         for (member, one) in members.skip(at.container) {
+            let place = at.container;
             at.container += 1;
             if !member.shown || (family.running_only && !member.running) {
                 continue;
@@ -144,27 +153,14 @@ impl Chunks {
                 Birth::FirstSeen => Some(one.first_seen),
                 Birth::Watch => Some(snapshot.watched_since),
             };
-            match &row.read {
-                Read::Engine(read, tail) => {
-                    writer.reading(&entry.identity, tail, read(&one.container), born);
+            match &values {
+                Values::Scalar(cells, tail) => {
+                    writer.reading(&entry.identity, tail, cells.get(place), born);
                 }
-                Read::States(current, tails) => {
-                    let current = current(&one.container);
-                    for (state, tail) in tails.iter().enumerate() {
-                        writer.reading(
-                            &entry.identity,
-                            tail,
-                            Reading::int(u64::from(state == current)),
-                            None,
-                        );
-                    }
+                Values::Table(cells, table) => {
+                    writer.entries(table, cells, place, &entry.identity, &one.sample, born);
                 }
-                Read::Info(place) => {
-                    writer.reading(&entry.identity, &entry.infos[*place], Reading::int(1), None);
-                }
-                Read::Sample(_) | Read::Table(_) => {
-                    writer.sample_row(row, &entry.identity, &one.sample, born);
-                }
+                Values::Container(read) => writer.of_container(read, entry, &one.container, born),
             }
             if writer.encoder.is_chunk_ready() {
                 return false;
@@ -207,9 +203,19 @@ impl Iterator for Chunks {
     }
 }
 
+/// Where the values of one row of all containers are.
+enum Values<'a> {
+    Scalar(ScalarRow<'a>, &'a LabelBlock),
+    Table(TableRow<'a>, &'a TablePlan),
+    /// In the engine's description.
+    Container(&'a Read),
+}
+
 /// The encoder with what is kept while a row is written.
 struct Writer {
     encoder: Encoder,
+    /// Blocks of the row's dimension, by the place of their labels; made when they are first written.
+    by_place: Vec<Option<LabelBlock>>,
     /// Blocks of the row's dimension, with the values that they show.
     tails: Vec<(Box<[Arc<str>]>, LabelBlock)>,
     /// Which of them is made anew next.
@@ -221,7 +227,76 @@ struct Writer {
 
 impl Writer {
     fn new(format: Format) -> Self {
-        Self { encoder: Encoder::new(format), tails: Vec::new(), oldest: 0, written: Vec::new(), refused: 0 }
+        Self {
+            encoder: Encoder::new(format),
+            by_place: Vec::new(),
+            tails: Vec::new(),
+            oldest: 0,
+            written: Vec::new(),
+            refused: 0,
+        }
+    }
+
+    /// Forgets what belongs to one row.
+    fn end_row(&mut self) {
+        self.tails.clear();
+        self.by_place.clear();
+    }
+
+    /// The series of a row that stands in the engine's description.
+    fn of_container(
+        &mut self,
+        read: &Read,
+        entry: &roster::Entry,
+        container: &Container,
+        born: Option<SystemTime>,
+    ) {
+        match read {
+            Read::Engine(read, tail) => self.reading(&entry.identity, tail, read(container), born),
+            Read::States(current, tails) => {
+                let current = current(container);
+                for (state, tail) in tails.iter().enumerate() {
+                    let is_in = Reading::int(u64::from(state == current));
+                    self.reading(&entry.identity, tail, is_in, None);
+                }
+            }
+            Read::Info(place) => {
+                self.reading(&entry.identity, &entry.infos[*place], Reading::int(1), None);
+            }
+            Read::Sample(_) | Read::Table(_) => {}
+        }
+    }
+
+    /// As [`table`](Self::table), of entries that were taken ahead.
+    fn entries(
+        &mut self,
+        plan: &TablePlan,
+        row: &TableRow<'_>,
+        container: usize,
+        identity: &LabelBlock,
+        sample: &Sample,
+        born: Option<SystemTime>,
+    ) {
+        let entries = row.entries(container);
+        if entries.iter().any(|entry| entry.labels.is_none()) {
+            return self.table(plan, identity, sample, born);
+        }
+        let shown = |place: usize| plan.shown.iter().map(move |&(at, _)| row.labels()[place].get(at));
+        self.written.clear();
+        for entry in entries {
+            let (Some(place), Some(value)) = (entry.labels, row.get(entry).value()) else { continue };
+            let same = |other: &usize| *other == place || shown(*other).eq(shown(place));
+            if self.written.len() >= plan.entries_max || self.written.iter().any(same) {
+                self.refused += 1;
+                continue;
+            }
+            self.written.push(place);
+            if self.by_place.len() <= place {
+                self.by_place.resize(place + 1, None);
+            }
+            let tail = self.by_place[place].get_or_insert_with(|| block(plan, &row.labels()[place]));
+            self.encoder.sample(&[identity, tail], number(value), born);
+        }
     }
 
     /// A series, if there is a value.
@@ -289,15 +364,7 @@ impl Writer {
         if let Some(place) = self.tails.iter().position(|(values, _)| values.iter().eq(shown())) {
             return place;
         }
-        let named = plan.shown.iter().filter_map(|&(at, name)| Some((name, &**labels.get(at)?)));
-        let pairs: Vec<(&str, &str)> = plan
-            .fixed
-            .iter()
-            .copied()
-            .chain(named.map(|(name, value)| (name, roster::cut(value, roster::IDENTITY_BYTES_MAX))))
-            .filter(|(_, value)| !value.is_empty())
-            .collect();
-        let made = (shown().cloned().collect(), LabelBlock::new(&pairs).unwrap_or_default());
+        let made = (shown().cloned().collect(), block(plan, labels));
         if self.tails.len() < TAILS_MAX {
             self.tails.push(made);
             return self.tails.len() - 1;
@@ -306,6 +373,19 @@ impl Writer {
         self.tails[self.oldest] = made;
         self.oldest
     }
+}
+
+/// The labels behind the identity of an entry's series.
+fn block(plan: &TablePlan, labels: &[Arc<str>]) -> LabelBlock {
+    let named = plan.shown.iter().filter_map(|&(at, name)| Some((name, &**labels.get(at)?)));
+    let pairs: Vec<(&str, &str)> = plan
+        .fixed
+        .iter()
+        .copied()
+        .chain(named.map(|(name, value)| (name, roster::cut(value, roster::IDENTITY_BYTES_MAX))))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    LabelBlock::new(&pairs).unwrap_or_default()
 }
 
 #[inline]

@@ -519,3 +519,35 @@ proptest! {
         }
     }
 }
+
+/// Readings are taken ahead for label sets that are few; each container's own set must come to the same page.
+#[test]
+fn every_container_may_have_interfaces_of_its_own() {
+    let containers = 200_usize;
+    let one = |number: usize| {
+        let mut sample = full_sample();
+        sample.set_in(ids::NETWORK_RECEIVE_BYTES, &["eth0"], Reading::int(number as u64));
+        let own = format!("veth{number}");
+        sample.set_in(ids::NETWORK_RECEIVE_BYTES, &[&own], Reading::int(1_000_000 + number as u64));
+        with(container(number, State::Running), sample)
+    };
+    let page = text(&sink(), &snapshot((0..containers).map(one).collect()), &[("collect[]", "network")]);
+    let mut seen = 0;
+    for (series, value) in parse(&page) {
+        if series.0 != "container_network_receive_bytes_total" {
+            continue;
+        }
+        let number = label(&series, "container_name").and_then(|name| name.strip_prefix("name"));
+        let number: u64 = number.and_then(|number| number.parse().ok()).expect("the container's number");
+        let interface = label(&series, "interface").expect("an interface");
+        if interface == "eth0" {
+            assert_eq!(value, number.to_string());
+            seen += 1;
+        } else if let Some(own) = interface.strip_prefix("veth") {
+            assert_eq!(own, number.to_string());
+            assert_eq!(value, (1_000_000 + number).to_string());
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2 * containers);
+}

@@ -1,0 +1,201 @@
+//! Readings of several rows, taken from the samples together.
+//!
+//! A page goes row by row through all containers, but a sample lies in memory container by container, and ten thousand of
+//! them do not fit the processor's caches: fetched one at a time, each reading would be waited for. So eight rows
+//! are taken at each walk over the samples and laid side by side.
+
+use std::sync::Arc;
+
+use collector_core::{
+    Absence, Reading, Snapshot,
+    catalogue::{Dimension, Entity, RowId},
+};
+
+use crate::plan::{Plan, Read};
+
+/// Rows that are taken together: a cache line holds four readings.
+const ROWS: usize = 8;
+/// Label sets of one dimension that are told apart; entries with further ones are read from their sample. Most
+/// containers have the same devices and interfaces.
+const LABELS_MAX: usize = 64;
+
+type Cells = [Reading; ROWS];
+
+const NOTHING: Cells = [Reading::Absent(Absence::NotCollected); ROWS];
+
+/// The rows of one page, and the readings of some of them.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    /// The page's rows that stand in samples, in its order.
+    rows: Vec<RowId>,
+    /// The same for columns of tables.
+    columns: Vec<(Dimension, usize)>,
+    scalars: Scalars,
+    tables: Tables,
+}
+
+/// Eight rows of all containers.
+#[derive(Default)]
+struct Scalars {
+    rows: Vec<RowId>,
+    cells: Vec<Cells>,
+}
+
+/// Eight columns of one table of all containers.
+#[derive(Default)]
+struct Tables {
+    columns: Vec<(Dimension, usize)>,
+    /// Where a container's entries begin; the next one's beginning is their end.
+    starts: Vec<usize>,
+    entries: Vec<Found>,
+    labels: Vec<Box<[Arc<str>]>>,
+}
+
+/// An entry of a table.
+pub(crate) struct Found {
+    /// The place of its labels among [`TableRow::labels`]; `None` past the most that are told apart.
+    pub(crate) labels: Option<usize>,
+    cells: Cells,
+}
+
+/// One row of all containers.
+pub(crate) struct ScalarRow<'a> {
+    cells: &'a [Cells],
+    at: usize,
+}
+
+impl ScalarRow<'_> {
+    /// What the container of that place has in this row.
+    #[inline]
+    pub(crate) fn get(&self, container: usize) -> Reading {
+        self.cells[container][self.at]
+    }
+}
+
+/// One column of a table of all containers.
+pub(crate) struct TableRow<'a> {
+    tables: &'a Tables,
+    at: usize,
+}
+
+impl<'a> TableRow<'a> {
+    /// The entries of the container of that place, in the order of its table.
+    #[inline]
+    pub(crate) fn entries(&self, container: usize) -> &'a [Found] {
+        &self.tables.entries[self.tables.starts[container]..self.tables.starts[container + 1]]
+    }
+
+    /// What an entry has in this column.
+    #[inline]
+    pub(crate) fn get(&self, entry: &Found) -> Reading {
+        entry.cells[self.at]
+    }
+
+    /// The label sets.
+    pub(crate) fn labels(&self) -> &'a [Box<[Arc<str>]>] {
+        &self.tables.labels
+    }
+}
+
+impl Ahead {
+    /// For a page of these families of a plan; nothing is read yet.
+    pub(crate) fn of(plan: &Plan, families: &[usize]) -> Self {
+        let mut ahead = Self::default();
+        let families = families.iter().map(|place| &plan.families[*place]);
+        for row in
+            families.filter(|family| family.entity == Entity::Container).flat_map(|family| &family.rows)
+        {
+            match &row.read {
+                Read::Sample(_) => ahead.rows.push(row.id),
+                Read::Table(table) => ahead.columns.push((table.dimension, table.column)),
+                Read::Engine(..) | Read::States(..) | Read::Info(_) => {}
+            }
+        }
+        ahead
+    }
+
+    /// The readings of a row, with those of the rows behind it if they are not there yet.
+    pub(crate) fn row(&mut self, id: RowId, snapshot: &Snapshot) -> ScalarRow<'_> {
+        let known = self.scalars.rows.iter().position(|row| *row == id);
+        let at = known.unwrap_or_else(|| {
+            let from = self.rows.iter().position(|row| *row == id);
+            let rows = from
+                .map_or(std::slice::from_ref(&id), |from| &self.rows[from..self.rows.len().min(from + ROWS)]);
+            self.scalars.take(rows, snapshot);
+            0
+        });
+        ScalarRow { cells: &self.scalars.cells, at }
+    }
+
+    /// The readings of a column, with those of the columns behind it if they are not there yet.
+    pub(crate) fn column(
+        &mut self,
+        dimension: Dimension,
+        column: usize,
+        snapshot: &Snapshot,
+    ) -> TableRow<'_> {
+        let wanted = (dimension, column);
+        let known = self.tables.columns.iter().position(|other| *other == wanted);
+        let at = known.unwrap_or_else(|| {
+            let from = self.columns.iter().position(|other| *other == wanted);
+            let columns = from.map_or(std::slice::from_ref(&wanted), |from| &self.columns[from..]);
+            let same = columns.iter().take_while(|(other, _)| *other == dimension).take(ROWS).count();
+            self.tables.take(&columns[..same], snapshot);
+            0
+        });
+        TableRow { tables: &self.tables, at }
+    }
+}
+
+impl Scalars {
+    fn take(&mut self, rows: &[RowId], snapshot: &Snapshot) {
+        self.rows.clear();
+        self.rows.extend_from_slice(rows);
+        self.cells.clear();
+        self.cells.extend(snapshot.containers.iter().map(|one| {
+            let mut cells = NOTHING;
+            for (cell, row) in cells.iter_mut().zip(rows) {
+                *cell = one.sample.get(*row);
+            }
+            cells
+        }));
+    }
+}
+
+impl Tables {
+    fn take(&mut self, columns: &[(Dimension, usize)], snapshot: &Snapshot) {
+        let Some((dimension, _)) = columns.first() else { return };
+        if self.columns.first().is_none_or(|(before, _)| before != dimension) {
+            self.labels.clear();
+        }
+        self.columns.clear();
+        self.columns.extend_from_slice(columns);
+        self.starts.clear();
+        self.starts.reserve(snapshot.containers.len() + 1);
+        self.entries.clear();
+        self.starts.push(0);
+        for one in &snapshot.containers {
+            for entry in &one.sample.table(*dimension).entries {
+                let mut cells = NOTHING;
+                for (cell, (_, column)) in cells.iter_mut().zip(columns) {
+                    if let Some(reading) = entry.cells.get(*column) {
+                        *cell = *reading;
+                    }
+                }
+                let labels = place_of(&mut self.labels, &entry.labels);
+                self.entries.push(Found { labels, cells });
+            }
+            self.starts.push(self.entries.len());
+        }
+    }
+}
+
+/// The place of these labels, which are added if they are new and there is room.
+fn place_of(known: &mut Vec<Box<[Arc<str>]>>, labels: &[Arc<str>]) -> Option<usize> {
+    let place = known.iter().position(|other| **other == *labels);
+    if place.is_none() && known.len() < LABELS_MAX {
+        known.push(labels.into());
+        return Some(known.len() - 1);
+    }
+    place
+}
