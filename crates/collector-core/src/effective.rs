@@ -157,30 +157,6 @@ fn smallest_of<T: PartialOrd>(first: Limit<T>, others: impl IntoIterator<Item = 
     others.into_iter().fold(first, Limit::smallest)
 }
 
-/// How many CPUs a list such as `0-3,8` names (`cpuset.cpus.effective`, `/sys/devices/system/cpu/online`, the engine's
-/// `HostConfig.CpusetCpus`); CPUs named twice count once.
-///
-/// `None` for an empty list, which names none and limits nothing, and for what is not a list.
-#[must_use]
-pub fn cpus_in_list(list: &str) -> Option<u32> {
-    let mut ranges = list.trim().split(',').map(cpu_range).collect::<Option<Vec<_>>>()?;
-    ranges.sort_unstable();
-    let (mut count, mut next_free) = (0_u64, 0_u64);
-    for (first, last) in ranges {
-        let first = u64::from(first).max(next_free);
-        let end = u64::from(last) + 1;
-        count += end.saturating_sub(first);
-        next_free = next_free.max(end);
-    }
-    u32::try_from(count).ok()
-}
-
-fn cpu_range(range: &str) -> Option<(u32, u32)> {
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    (first <= last).then_some((first, last))
-}
-
 /// `used` as percent of `limit` (100 = full).
 ///
 /// `None` without a limit and for a limit of 0. Above 100 where the kernel is: a limit lowered below what is in use.

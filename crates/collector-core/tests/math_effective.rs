@@ -1,8 +1,8 @@
 //! Limits and the formulas over memory.
 
 use collector_core::effective::{
-    CpuQuota, Limit, cpus_in_list, docker_cli_memory_bytes, effective_cpu_cores, effective_memory_bytes,
-    effective_pids, percent_of_limit, v1_swap_bytes, v1_swap_limit_bytes, working_set,
+    CpuQuota, Limit, docker_cli_memory_bytes, effective_cpu_cores, effective_memory_bytes, effective_pids,
+    percent_of_limit, v1_swap_bytes, v1_swap_limit_bytes, working_set,
 };
 use proptest::prelude::*;
 
@@ -72,30 +72,6 @@ fn a_limit_is_a_number_or_none() {
 }
 
 #[test]
-fn cpu_lists() {
-    let cases = [
-        ("0", Some(1)),
-        ("0-3\n", Some(4)),
-        ("0-3,8", Some(5)),
-        ("8,0-3", Some(5)),
-        ("0-3,2-5,3", Some(6)),
-        ("1, 3", Some(2)),
-        ("", None),
-        ("\n", None),
-        ("3-0", None),
-        ("0,,1", None),
-        ("all", None),
-        ("-1", None),
-        ("0-4294967295", None),
-        ("0-4294967294", Some(u32::MAX)),
-        ("4294967296", None),
-    ];
-    for (list, expected) in cases {
-        assert_eq!(cpus_in_list(list), expected, "{list:?}");
-    }
-}
-
-#[test]
 fn percent_of_a_limit() {
     assert_eq!(percent_of_limit(32, Value(64)), Some(50.0));
     assert_eq!(percent_of_limit(128, Value(64)), Some(200.0), "a limit lowered below what is in use");
@@ -162,18 +138,5 @@ proptest! {
     fn the_docker_formula_agrees_with_the_working_set_while_there_is_one(usage: u64, inactive: u64) {
         prop_assume!(inactive < usage);
         prop_assert_eq!(docker_cli_memory_bytes(usage, None, Some(inactive)), working_set(usage, inactive));
-    }
-
-    #[test]
-    fn a_cpu_list_counts_what_it_names(ranges in prop::collection::vec((0_u32..64, 0_u32..8), 1..10)) {
-        let list: Vec<String> = ranges.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
-        let named: std::collections::HashSet<u32> =
-            ranges.iter().flat_map(|(first, more)| *first..=first + more).collect();
-        prop_assert_eq!(cpus_in_list(&list.join(",")), Some(named.len() as u32));
-    }
-
-    #[test]
-    fn a_cpu_list_of_anything_does_no_harm(list in ".{0,40}") {
-        let _ = cpus_in_list(&list);
     }
 }
