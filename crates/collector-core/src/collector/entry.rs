@@ -102,6 +102,10 @@ const OPEN_AGAIN: Duration = Duration::from_secs(5);
 /// end was told between them, or the process is another.
 const SAME_MOMENT: Duration = Duration::from_secs(1);
 
+/// Engines wait longer than this before they start a container again by its policy. The event of a start may be dated
+/// after an end that followed at once, but not by so much.
+const RESTART_LEAST: Duration = Duration::from_millis(75);
+
 /// What a snapshot shows of an entry.
 pub(super) struct Shown {
     pub(super) container: Arc<Container>,
@@ -408,12 +412,14 @@ impl EntryState {
 
 /// Whether a whole run came and went between two descriptions of a container without processes. The engine tells of an end
 /// at once, of a start only with what an inspect says. Moments of events and of inspects differ a little: a run that began
-/// after the last end is told by that.
+/// well after the last end is told by that.
 fn ran_between(old: &Container, new: &Container) -> bool {
     match (old.finished_at, new.started_at) {
         _ if new.state == State::Created => false,
         (None, _) if old.state == State::Created => true,
-        (Some(end), Some(start)) => start > end && new.finished_at.is_some_and(|next| next > start),
+        (Some(end), Some(start)) => {
+            start > end + RESTART_LEAST && new.finished_at.is_some_and(|next| next > start)
+        }
         _ => false,
     }
 }

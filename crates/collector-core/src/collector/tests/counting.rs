@@ -202,6 +202,10 @@ async fn a_run_that_passed_between_two_descriptions_counts() {
     let mut inspected = ended(&running("a", 1), 137);
     inspected.started_at = inspected.started_at.map(|at| at - Duration::from_millis(3));
     rig.upsert(&inspected).await;
+    // Nor does the event of a start that is dated after the end.
+    inspected.started_at = inspected.finished_at.map(|at| at + Duration::from_millis(20));
+    inspected.finished_at = inspected.finished_at.map(|at| at + Duration::from_millis(30));
+    rig.upsert(&inspected).await;
     let restarts = async || rig.of("a", ids::RESTARTS).await;
     assert_eq!(restarts().await, Reading::int(0));
     rig.upsert(&ended(&running("a", 9), 2)).await;
