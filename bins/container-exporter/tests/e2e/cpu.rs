@@ -32,11 +32,22 @@ impl Usage {
         Some((last.1 - first.1) / last.0.duration_since(first.0).as_secs_f64() * 100.0)
     }
 
-    /// How far a percentage is from what the kernel says of any time of about the interval.
-    fn distance(&self, end: Instant, shown: f64) -> f64 {
+    /// What the kernel says of all times of about the interval that end about then: a shared page may be a second old.
+    fn percents(&self, end: Instant) -> Vec<f64> {
         let spans = (0..=20).map(|step| INTERVAL * (0.8 + 0.025 * f64::from(step)));
-        let rates = spans.filter_map(|span| self.percent(end, span));
-        rates.map(|rate| (rate - shown).abs()).fold(f64::INFINITY, f64::min)
+        let ends = (0..=15).map(|step| end - Duration::from_millis(100 * step));
+        ends.flat_map(|end| spans.clone().filter_map(move |span| self.percent(end, span))).collect()
+    }
+
+    /// How far a percentage is from what the kernel says.
+    fn distance(&self, end: Instant, shown: f64) -> f64 {
+        self.percents(end).iter().map(|rate| (rate - shown).abs()).fold(f64::INFINITY, f64::min)
+    }
+
+    /// How much the kernel's own percentage depends on which of these times is asked for: hardly, on a quiet host.
+    fn spread(&self, end: Instant) -> f64 {
+        let percents = self.percents(end);
+        percents.iter().copied().fold(0.0, f64::max) - percents.iter().copied().fold(100.0, f64::min)
     }
 }
 
@@ -88,7 +99,8 @@ fn a_busy_loop_at_half_a_core_shows_it_to_scrapers_of_any_rhythm() {
         let nearest =
             fast.iter().min_by_key(|(other, _)| if other > at { *other - *at } else { *at - *other });
         let (_, other) = nearest.expect("there are some");
-        assert!((percent - other).abs() <= 3.0, "{percent} % for one scraper, {other} % for the other");
+        let tolerance = 3.0 + usage.spread(*at);
+        assert!((percent - other).abs() <= tolerance, "{percent} % for one scraper, {other} % for the other");
     }
     check_throttling(&exporter, name);
 }

@@ -49,7 +49,7 @@ fn a_limited_container_that_has_worked_shows_the_kernels_values() {
         "--memory-reservation",
         "32m",
         "--cpus",
-        "0.5",
+        "0.2",
         "--cpu-shares",
         "512",
         "--pids-limit",
@@ -81,8 +81,8 @@ fn a_limited_container_that_has_worked_shows_the_kernels_values() {
     assert_eq!(compared["container_spec_memory_limit_bytes"], 67_108_864.0);
     assert_eq!(compared["container_memory_limit_bytes"], 67_108_864.0);
     assert_eq!(compared["container_threads_max"], 50.0);
-    assert_eq!(compared["container_cpu_limit_cores"], 0.5);
-    assert_eq!(compared["container_spec_cpu_quota"], 50_000.0);
+    assert_eq!(compared["container_cpu_limit_cores"], 0.2);
+    assert_eq!(compared["container_spec_cpu_quota"], 20_000.0);
 }
 
 #[test]
