@@ -24,5 +24,6 @@ mod network;
 mod numbers;
 mod oom;
 mod pages;
+mod prometheus;
 mod restarts;
 mod server;

@@ -20,6 +20,7 @@ pub(crate) struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     sections: Vec<(String, String)>,
+    whole: Option<String>,
     listen: String,
     prelude: Option<String>,
 }
@@ -32,6 +33,7 @@ impl Setup {
             arguments: Vec::new(),
             environment: Vec::new(),
             sections: Vec::new(),
+            whole: None,
             listen: "127.0.0.1:0".to_owned(),
             prelude: None,
         }
@@ -56,6 +58,12 @@ impl Setup {
         self
     }
 
+    /// A configuration file as it is, instead of what [`Setup::config`] made.
+    pub(crate) fn whole_config(mut self, text: &str) -> Self {
+        self.whole = Some(text.to_owned());
+        self
+    }
+
     /// The address, instead of a free port.
     pub(crate) fn listen(mut self, address: &str) -> Self {
         self.listen = address.to_owned();
@@ -77,7 +85,8 @@ impl Setup {
             let page = exporter.try_scrape()?;
             let listed =
                 |source: &str| page.value("container_exporter_source_lists_total", &[("source", source)]);
-            (listed("docker").or_else(|| listed("podman")).or_else(|| listed("sim"))? >= 1.0).then_some(())
+            (listed("docker").or_else(|| listed("podman")).or_else(|| listed("simulated"))? >= 1.0)
+                .then_some(())
         });
         exporter
     }
@@ -87,7 +96,8 @@ impl Setup {
     pub(crate) fn start_unlisted(self) -> Exporter {
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let config = directory.path().join("config.toml");
-        std::fs::write(&config, self.toml()).expect("it can be written");
+        let text = self.whole.clone().unwrap_or_else(|| self.toml());
+        std::fs::write(&config, text).expect("it can be written");
         let mut command = match &self.prelude {
             None => Command::new(program()),
             Some(script) => {
@@ -113,7 +123,7 @@ impl Setup {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let exporter = Exporter { address: nowhere, child: Mutex::new(child), log, _directory: directory };
+        let exporter = Exporter { address: nowhere, child: Mutex::new(child), log, directory };
         exporter.await_serving()
     }
 
@@ -148,7 +158,7 @@ pub(crate) struct Exporter {
     pub(crate) address: SocketAddr,
     child: Mutex<Child>,
     log: Arc<Mutex<String>>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Exporter {
@@ -176,6 +186,11 @@ impl Exporter {
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         lock(&self.log).clone()
+    }
+
+    /// Its configuration file, which SIGHUP makes it read again.
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.directory.path().join("config.toml")
     }
 
     /// Its process id.
