@@ -120,7 +120,8 @@ impl Shared {
             return Answer::refuse(Status::BAD_REQUEST, "HTTP/1.1 asks for one Host header");
         }
         let Some(route) = index.and_then(|index| self.routes.get(index)) else {
-            return Answer::refuse(Status::NOT_FOUND, "not found");
+            let paths: Vec<&str> = self.routes.iter().map(|route| route.path.as_str()).collect();
+            return Answer::refuse(Status::NOT_FOUND, format!("not found; there is {}", paths.join(", ")));
         };
         let method = match head.method {
             http::Method::GET => Method::Get,
