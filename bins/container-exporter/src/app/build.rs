@@ -23,6 +23,10 @@ use crate::config::settings::{self, Settings, Source};
 /// The seed of the simulated hosts: every one is the same.
 const SIM_SEED: u64 = 1;
 
+/// Stopped containers that are taken from an engine in any case. The collector keeps to the configured bound; the
+/// engine's has to be wider, or containers that rules exclude would displace those that are wanted.
+const STOPPED_LISTED: usize = 2_000;
+
 /// What `run` and `once` run on.
 pub(super) struct Parts {
     pub(super) collector: Collector,
@@ -85,7 +89,7 @@ fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
                     options.name = candidate.name;
                     options.endpoint = endpoint;
                     options.uid = candidate.uid;
-                    options.stopped_max = settings.containers.stopped_max;
+                    options.stopped_max = settings.containers.stopped_max.max(STOPPED_LISTED);
                     options.optional = candidate.optional;
                     found.push(Arc::new(DockerInventory::new(options)));
                 }
