@@ -145,6 +145,15 @@ struct Running {
     result: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
+/// A snapshot that others may take, too.
+struct Latest {
+    /// When its collection began.
+    began: Instant,
+    /// How many changes had been applied by then: after another one it is not shared any more.
+    applied: u64,
+    snapshot: Arc<Snapshot>,
+}
+
 /// What a reload of the configuration changes.
 struct Live {
     interval: Duration,
@@ -164,8 +173,8 @@ struct Shared {
     /// Rises at each applied change.
     applied: watch::Sender<u64>,
     pool: Pool,
-    /// The last snapshot, and when its collection began.
-    latest: Mutex<Option<(Instant, Arc<Snapshot>)>>,
+    /// The last snapshot.
+    latest: Mutex<Option<Latest>>,
     running: Mutex<Option<Running>>,
     totals: account::Totals,
     counts: own::Counts,

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    COUNTED, Hint, Request, Running, Shared,
+    COUNTED, Hint, Latest, Request, Running, Shared,
     assemble::{Read, assemble},
     entry::{Entry, derive},
     lock,
@@ -150,9 +150,11 @@ impl Shared {
 
     fn fresh(&self, groups: Groups, root: bool, max_age: Duration) -> Option<Arc<Snapshot>> {
         let latest = lock(&self.latest);
-        let (at, snapshot) = latest.as_ref()?;
+        let Latest { began, applied, snapshot } = latest.as_ref()?;
         let covers = snapshot.groups.covers(groups) && (snapshot.root.is_some() || !root);
-        (self.now().saturating_duration_since(*at) < max_age && covers).then(|| Arc::clone(snapshot))
+        let is_fresh =
+            self.now().saturating_duration_since(*began) < max_age && *applied == *self.applied.borrow();
+        (is_fresh && covers).then(|| Arc::clone(snapshot))
     }
 
     fn join_or_start(
@@ -175,12 +177,13 @@ impl Shared {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             let began = shared.now();
+            let applied = *shared.applied.borrow();
             let snapshot = Arc::new(shared.run_collection(groups, request).await);
             shared.counts.collections.add(1);
             shared.counts.collection_nanos.add(
                 u64::try_from(shared.now().saturating_duration_since(began).as_nanos()).unwrap_or(u64::MAX),
             );
-            *lock(&shared.latest) = Some((began, Arc::clone(&snapshot)));
+            *lock(&shared.latest) = Some(Latest { began, applied, snapshot: Arc::clone(&snapshot) });
             let mut running = lock(&shared.running);
             if running.as_ref().is_some_and(|running| running.result.same_channel(&sender.subscribe())) {
                 *running = None;

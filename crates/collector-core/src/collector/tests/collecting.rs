@@ -114,6 +114,10 @@ async fn an_old_snapshot_serves_whoever_takes_one() {
     assert!(Arc::ptr_eq(&first, &rig.collector.collect(request.max_age(old)).await), "it covers more");
     let rooted = rig.collector.collect(request.with_root(true).max_age(old)).await;
     assert!(rooted.root.is_some() && !Arc::ptr_eq(&first, &rooted));
+    rig.upsert(&running("a", 1)).await;
+    let after = rig.collector.collect(request.with_root(true).max_age(old)).await;
+    assert!(!Arc::ptr_eq(&rooted, &after), "a container has come since");
+    let rooted = after;
     rig.pass_time(old);
     assert!(!Arc::ptr_eq(&rooted, &rig.collector.collect(request.max_age(old)).await), "too old");
 }
