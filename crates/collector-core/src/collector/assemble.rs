@@ -1,7 +1,6 @@
 //! Puts what was read together into a snapshot, and says what is absent and why.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     sync::{Arc, LazyLock},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -12,8 +11,8 @@ use super::{
     own,
 };
 use crate::{
-    Absence, ContainerSample, Group, Groups, Reading, Sample, Snapshot, State, Value,
-    catalogue::{self, Entity, RowId, Source, ids},
+    Absence, Container, ContainerSample, Group, Groups, Reading, Sample, Snapshot, State, Value,
+    catalogue::{self, Dimension, Entity, RowId, Source, ids},
 };
 
 /// What a collection has read.
@@ -26,21 +25,35 @@ pub(super) struct Read {
 }
 
 /// Containers by group and reason.
-type Absent = BTreeMap<(Group, Absence), u64>;
+#[derive(Default)]
+struct Absent([[u64; Absence::ALL.len()]; Group::ALL.len()]);
 
-/// Rows whose absence means that the kernel's number is out of reach, by group.
-static FROM_KERNEL: LazyLock<Vec<(Group, RowId)>> = LazyLock::new(|| {
+/// Rows whose absence means that the kernel's number is out of reach, with the table that they stand in, by group.
+static FROM_KERNEL: LazyLock<Vec<(Group, RowId, Option<Dimension>)>> = LazyLock::new(|| {
     let from_kernel = |source: &Source| {
         matches!(source, Source::Key(_) | Source::PerKey(..) | Source::Sampler | Source::SamplerTable(_))
     };
     let rows = catalogue::get().iter();
     rows.filter(|(_, row)| row.entity == Entity::Container && !row.hidden && from_kernel(&row.source))
-        .map(|(id, row)| (row.group, id))
+        .map(|(id, row)| (row.group, id, catalogue::get().column(id).map(|(dimension, _)| dimension)))
         .collect()
 });
 
+/// A row of the engine's, and how it is read off a description.
+type FromEngine = (RowId, fn(&Container) -> Reading);
+
+/// Rows that the engine fills.
+static FROM_ENGINE: LazyLock<Vec<FromEngine>> = LazyLock::new(|| {
+    let rows = catalogue::get().iter();
+    rows.filter_map(|(id, row)| match row.source {
+        Source::Engine(field) => Some((id, field)),
+        _ => None,
+    })
+    .collect()
+});
+
 pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
-    let mut absent = Absent::new();
+    let mut absent = Absent::default();
     let mut counts = [0_u64; State::ALL.len()];
     let mut timed_out = 0;
     let containers: Vec<ContainerSample> = read
@@ -55,7 +68,7 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
             // Not begun in time, or a thread still hangs in it from before.
             timed_out += u64::from(sample.get(ids::CPU_USAGE) == Reading::Absent(Absence::Timeout));
             if runs {
-                note_absent(&sample, read.groups, &mut absent);
+                absent.note(&sample, read.groups);
             }
             finish(shown, sample, read.groups, read.taken_at)
         })
@@ -64,7 +77,7 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
     let mut host = read.host.unwrap_or_else(|| Sample::absent(Absence::Timeout));
     fill_host(shared, &mut host, counts, timed_out);
     let mut exporter = Sample::absent(Absence::NotCollected);
-    for ((group, reason), containers) in absent {
+    for (group, reason, containers) in absent.counts() {
         exporter.set_in(ids::METRIC_ABSENT, &[group.as_str(), reason.as_str()], Reading::int(containers));
     }
     own::fill(shared, &mut exporter);
@@ -82,10 +95,8 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
 /// Adds what the engine says and what is counted while we watch.
 fn finish(shown: Shown, mut sample: Sample, groups: Groups, taken_at: SystemTime) -> ContainerSample {
     if groups.has(Group::State) {
-        for (id, row) in catalogue::get().iter() {
-            if let Source::Engine(field) = row.source {
-                sample.set(id, field(&shown.container));
-            }
+        for (id, field) in FROM_ENGINE.iter() {
+            sample.set(*id, field(&shown.container));
         }
         sample.set(ids::RESTARTS, Reading::int(shown.restarts));
         sample.set(ids::OOM_EVENTS, Reading::int(shown.oom_events));
@@ -97,23 +108,33 @@ fn finish(shown: Shown, mut sample: Sample, groups: Groups, taken_at: SystemTime
     ContainerSample { container: shown.container, sample: Arc::new(sample), first_seen: shown.first_seen }
 }
 
-/// Counts the container once for each group and reason.
-fn note_absent(sample: &Sample, groups: Groups, absent: &mut Absent) {
-    let mut reasons = BTreeSet::new();
-    for (group, id) in FROM_KERNEL.iter().filter(|(group, _)| groups.has(*group)) {
-        let reason = match catalogue::get().column(*id) {
-            Some((dimension, _)) => sample.table(dimension).absence,
-            None => match sample.get(*id) {
-                Reading::Absent(reason) => Some(reason),
-                Reading::Max | Reading::Value(_) => None,
-            },
-        };
-        if let Some(reason) = reason {
-            reasons.insert((*group, reason));
+impl Absent {
+    /// Counts the container once for each group and reason.
+    fn note(&mut self, sample: &Sample, groups: Groups) {
+        let mut noted = [[false; Absence::ALL.len()]; Group::ALL.len()];
+        for (group, id, dimension) in FROM_KERNEL.iter().filter(|(group, ..)| groups.has(*group)) {
+            let reason = match dimension {
+                Some(dimension) => sample.table(*dimension).absence,
+                None => match sample.get(*id) {
+                    Reading::Absent(reason) => Some(reason),
+                    Reading::Max | Reading::Value(_) => None,
+                },
+            };
+            let Some(reason) = reason else { continue };
+            let (group, reason) = (*group as usize, reason as usize);
+            if !std::mem::replace(&mut noted[group][reason], true) {
+                self.0[group][reason] += 1;
+            }
         }
     }
-    for key in reasons {
-        *absent.entry(key).or_default() += 1;
+
+    /// Groups and reasons that some containers have.
+    fn counts(&self) -> impl Iterator<Item = (Group, Absence, u64)> {
+        let of = move |group: Group| {
+            let count = move |reason: Absence| (group, reason, self.0[group as usize][reason as usize]);
+            Absence::ALL.into_iter().map(count)
+        };
+        Group::ALL.into_iter().flat_map(of).filter(|(.., count)| *count > 0)
     }
 }
 
