@@ -5,16 +5,18 @@
 //! the background ([`super::walk`]).
 
 use std::{
+    collections::HashMap,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use cgroup_reader::{Host, Process, parse};
 
 use super::{
+    lock,
     probe::DeviceNumber,
     walk::{Used, Walker},
 };
@@ -32,6 +34,36 @@ struct Place {
     /// The whole disk under that, where there is one.
     disk: Option<DeviceNumber>,
     label: Arc<str>,
+}
+
+/// What is known of the file systems under layers, by device: most containers share one, and the mount table that names it
+/// grows with each container.
+#[derive(Debug, Default)]
+pub(super) struct FileSystems(Mutex<HashMap<u64, (Instant, FileSystem)>>);
+
+/// A file system: the whole disk under it, where there is one, and what the mount table calls it.
+type FileSystem = (Option<DeviceNumber>, Arc<str>);
+
+/// How long a file system's name is good for, and how many are remembered: beyond that all are forgotten.
+const NAME_FRESH: Duration = Duration::from_secs(60);
+const NAMES_MAX: usize = 256;
+
+impl FileSystems {
+    fn of(&self, host: &Host, directory: &Path, device: u64) -> FileSystem {
+        let mut known = lock(&self.0);
+        if let Some((at, file_system)) = known.get(&device)
+            && at.elapsed() < NAME_FRESH
+        {
+            return file_system.clone();
+        }
+        let disk = disk_under(host, (rustix::fs::major(device), rustix::fs::minor(device)));
+        let file_system = (disk, device_label(directory, device, &host.roots().proc));
+        if known.len() >= NAMES_MAX {
+            known.clear();
+        }
+        known.insert(device, (Instant::now(), file_system.clone()));
+        file_system
+    }
 }
 
 /// The size of a file system.
@@ -60,24 +92,26 @@ impl Layer {
         Self { token, process, place, looked_at: None, space: None, is_walked: false }
     }
 
-    fn find(&mut self, host: &Host) {
+    fn find(&mut self, host: &Host, known: &FileSystems) {
         let is_old = self.looked_at.is_none_or(|at| at.elapsed() >= FRESH);
         if self.place.is_err() && is_old {
-            self.place =
-                self.process.ok_or(Absence::NotReachable).and_then(|process| Place::find(host, process));
+            self.place = self
+                .process
+                .ok_or(Absence::NotReachable)
+                .and_then(|process| Place::find(host, known, process));
             self.looked_at = Some(Instant::now());
         }
     }
 
     /// The disk under the layer: cgroups count I/O by disk, not by partition.
-    pub(super) fn disk(&mut self, host: &Host) -> Option<DeviceNumber> {
-        self.find(host);
+    pub(super) fn disk(&mut self, host: &Host, known: &FileSystems) -> Option<DeviceNumber> {
+        self.find(host, known);
         self.place.as_ref().ok()?.disk
     }
 
     /// Fills the rows of the file system, and has the layer walked from the first time on.
-    pub(super) fn fill(&mut self, host: &Host, walker: &Walker, out: &mut Sample) {
-        self.find(host);
+    pub(super) fn fill(&mut self, host: &Host, known: &FileSystems, walker: &Walker, out: &mut Sample) {
+        self.find(host, known);
         let place = match &self.place {
             Ok(place) => place,
             Err(reason) => {
@@ -110,11 +144,10 @@ impl Layer {
 }
 
 impl Place {
-    fn find(host: &Host, process: Process) -> Result<Self, Absence> {
+    fn find(host: &Host, known: &FileSystems, process: Process) -> Result<Self, Absence> {
         let directory = upper_directory(host, process)?;
         let device = fs::metadata(&directory).map_err(|error| reason(&error))?.dev();
-        let disk = disk_under(host, (rustix::fs::major(device), rustix::fs::minor(device)));
-        let label = device_label(&directory, device, &host.roots().proc);
+        let (disk, label) = known.of(host, &directory, device);
         Ok(Self { directory, device, disk, label })
     }
 }

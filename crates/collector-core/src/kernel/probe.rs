@@ -218,7 +218,8 @@ impl Probe for KernelProbe {
             self.settle_network();
         }
         let shared = Arc::clone(&self.shared);
-        let disk = if groups.has(Group::Io) { self.layer.disk(&shared.host) } else { None };
+        let disk =
+            if groups.has(Group::Io) { self.layer.disk(&shared.host, &shared.file_systems) } else { None };
         let read = ROOM.with_borrow_mut(|(slots, tables)| {
             plan.room(slots, tables);
             let read = self.handle.read(&plan.plan, slots, tables);
@@ -234,7 +235,7 @@ impl Probe for KernelProbe {
         });
         self.limits(groups, out);
         if groups.has(Group::Filesystem) {
-            self.layer.fill(&shared.host, &shared.walker, out);
+            self.layer.fill(&shared.host, &shared.file_systems, &shared.walker, out);
         }
         read.map_err(|_| Gone)
     }
