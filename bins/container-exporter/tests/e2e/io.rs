@@ -55,6 +55,7 @@ fn sixteen_mebibytes_past_the_cache_show_exactly_there() {
     assert!(ok, "{said}");
     assert_eq!(value(READ, &other.name), Some(4.0 * MIB));
     assert_eq!(value(READ, &writer.name), Some(0.0));
+    assert_eq!(value(WRITTEN, &other.name).unwrap_or(0.0), 0.0, "what is read is not written");
 
     // On other devices the writer has what the kernel says: with a loop device, what that does for it.
     let kernels = by_device(&kernel, "blkio.throttle.io_service_bytes_recursive", "Write", "wbytes");
