@@ -6,7 +6,7 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use cgroup_reader::{CgroupPath, Controller, Handle, Host, Slot, Table, Version, parse};
@@ -273,7 +273,12 @@ pub(super) struct Devices {
     counts_everywhere: bool,
     labels: Mutex<HashMap<DeviceNumber, Vec<Arc<str>>>>,
     counted: Mutex<BTreeSet<DeviceNumber>>,
+    /// When the root cgroup was read last.
+    root_read: Mutex<Option<Instant>>,
 }
+
+/// The root cgroup is read once for all containers of a collection: its file costs more than all of one container's.
+const ROOT_FRESH: Duration = Duration::from_millis(250);
 
 /// Devices remembered at most: beyond that all are forgotten.
 const DEVICES_MAX: usize = 4096;
@@ -285,6 +290,7 @@ impl Devices {
             counts_everywhere: host.version() == Version::V2,
             labels: Mutex::default(),
             counted: Mutex::default(),
+            root_read: Mutex::default(),
         }
     }
 
@@ -297,24 +303,28 @@ impl Devices {
     }
 
     fn is_counted(&self, number: DeviceNumber) -> bool {
-        self.counts_everywhere || lock(&self.counted).contains(&number) || self.root_counts(number)
+        let has = || lock(&self.counted).contains(&number);
+        if self.counts_everywhere || has() {
+            return true;
+        }
+        self.read_root();
+        has()
     }
 
-    /// Whether the root cgroup, which includes all others, has a line for the device.
-    fn root_counts(&self, number: DeviceNumber) -> bool {
-        let file = |mount: &Path| mount.join("blkio.throttle.io_service_bytes_recursive");
-        let Some(bytes) = self.host.mount(Controller::Blkio).map(file).and_then(|file| fs::read(file).ok())
-        else {
-            return false;
-        };
-        let mut found = false;
-        parse::nested(&bytes, |device, _, _| {
-            found |= std::str::from_utf8(device).ok().and_then(device_number) == Some(number);
-        });
-        if found {
-            self.counts(number);
+    /// Takes in the devices of the root cgroup, which includes all others, unless that was done just now.
+    fn read_root(&self) {
+        let mut read = lock(&self.root_read);
+        if read.is_some_and(|at| at.elapsed() < ROOT_FRESH) {
+            return;
         }
-        found
+        let file = |mount: &Path| mount.join("blkio.throttle.io_service_bytes_recursive");
+        let bytes = self.host.mount(Controller::Blkio).map(file).and_then(|file| fs::read(file).ok());
+        parse::nested(&bytes.unwrap_or_default(), |device, _, _| {
+            if let Some(number) = std::str::from_utf8(device).ok().and_then(device_number) {
+                self.counts(number);
+            }
+        });
+        *read = Some(Instant::now());
     }
 
     /// `/dev/<name>`, or the numbers where there is no name; major; minor.
