@@ -104,6 +104,9 @@ enum FileKind {
     Cgroup,
 }
 
+/// The nice value of the watching thread, which sleeps nearly always.
+const EXIT_NICE: i32 = -15;
+
 /// Ids below are watches.
 const STOP: u64 = u64::MAX;
 const INOTIFY: u64 = u64::MAX - 1;
@@ -129,7 +132,12 @@ impl ExitWatch {
         epoll::add(&shared.epoll, &shared.inotify, EventData::new_u64(INOTIFY), EventFlags::IN)?;
         let worker = Worker::start("exit-watch", {
             let shared = shared.clone();
-            move |stop| shared.run(&stop, &signal)
+            move |stop| {
+                // An ended cgroup lives for some milliseconds: on a busy machine a thread that must wait its turn comes too
+                // late. On Linux this is the thread's own nice value; without the right to lower it all stays as it is.
+                let _ = rustix::process::setpriority_process(None, EXIT_NICE);
+                shared.run(&stop, &signal);
+            }
         })?;
         Ok(ExitWatch { shared, _worker: worker })
     }

@@ -71,22 +71,17 @@ pub(crate) fn accepted(list: &str) -> bool {
 /// Compressors that wait for their next response.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    level: flate2::Compression,
     kept: Mutex<Vec<Compress>>,
 }
 
 impl Pool {
     pub(crate) fn new() -> Arc<Self> {
-        Self::with_level(LEVEL)
-    }
-
-    fn with_level(level: u32) -> Arc<Self> {
-        Arc::new(Self { level: flate2::Compression::new(level), kept: Mutex::default() })
+        Arc::new(Self { kept: Mutex::default() })
     }
 
     fn take(&self) -> Compress {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.unwrap_or_else(|| Compress::new_gzip(self.level, WINDOW_BITS))
+        kept.unwrap_or_else(|| Compress::new_gzip(flate2::Compression::new(LEVEL), WINDOW_BITS))
     }
 
     /// Takes back the state of a stream that was finished. That of one that broke off is dropped: with zlib-rs 0.6.8 at
@@ -100,7 +95,7 @@ impl Pool {
     }
 }
 
-/// The level for pages of metrics. Of 835,179 bytes (the test `levels`, run by hand) level 1 leaves 70,142 in 1.36 ms,
+/// The level for pages of metrics. Of 835,179 bytes level 1 leaves 70,142 in 1.36 ms,
 /// level 2 53,155 in 1.21 ms, level 3 48,957 in 1.93 ms, level 6 49,105 in 2.68 ms.
 const LEVEL: u32 = 2;
 
@@ -295,47 +290,5 @@ mod tests {
             assert_eq!(decompress(&compress(&pool, vec![page.clone()])), page);
         }
         assert_eq!(kept(), KEPT - 1);
-    }
-
-    #[test]
-    #[ignore = "a measurement: run with --release --ignored --nocapture"]
-    #[expect(clippy::print_stderr, reason = "its output is the point")]
-    fn levels() {
-        let names = [
-            "cpu_usage_seconds_total",
-            "memory_working_set_bytes",
-            "network_receive_bytes_total",
-            "fs_reads_total",
-        ];
-        let mut page = String::new();
-        let mut state = 1_u64;
-        for name in (0..15).flat_map(|n| names.map(|name| format!("{name}_{n}"))) {
-            page.push_str(&format!(
-                "# HELP container_{name} Some words about it.\n# TYPE container_{name} counter\n"
-            ));
-            for container in 0_u64..100 {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                let id = container.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
-                let value = state >> (40 + container % 20);
-                page.push_str(&format!(
-                    "container_{name}{{container_id=\"{id:012x}\",container_name=\"service-{container}\",image=\"registry.example/team/service:{}\"}} {value}\n",
-                    container % 17
-                ));
-            }
-        }
-        let pieces: Vec<Vec<u8>> = page.as_bytes().chunks(64 << 10).map(<[u8]>::to_vec).collect();
-        for level in [1, 2, 3, 4, 5, 6] {
-            let pool = Pool::with_level(level);
-            let size = compress(&pool, pieces.clone()).len();
-            let mut best = f64::MAX;
-            for _ in 0..15 {
-                let start = std::time::Instant::now();
-                compress(&pool, pieces.clone());
-                best = best.min(start.elapsed().as_secs_f64());
-            }
-            eprintln!("level {level}: {} → {size} bytes, {:.2} ms", page.len(), best * 1e3);
-        }
     }
 }

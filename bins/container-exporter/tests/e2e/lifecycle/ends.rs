@@ -114,11 +114,32 @@ fn ends_are_counted_by_outcome_also_of_containers_that_are_gone() {
     assert_eq!(counts(&page), [1.0, 1.0, 1.0, 1.0, 0.0]);
 }
 
+/// The last sample must be taken in the milliseconds that the cgroup outlives its init process. On a crowded machine one can
+/// be missed: then it is counted as missed, and another run is tried.
 #[test]
 fn what_a_short_lived_container_used_is_counted() {
     let Some(scope) = Scope::new("short") else { return };
-    let exporter = scope.exporter().start();
-    assert_eq!(exporter.scrape().expect(USED_ON_HOST, &[]), 0.0);
+    for attempt in 1.. {
+        let exporter = scope.exporter().start();
+        assert_eq!(exporter.scrape().expect(USED_ON_HOST, &[]), 0.0);
+        let used = run_and_be_removed(&scope);
+        let page = exporter.await_page("its end is counted", |page| {
+            (page.value(EXITS, &[("outcome", "success")])? >= 1.0).then(|| page.clone())
+        });
+        let counted = page.expect(USED_ON_HOST, &[]);
+        let missed = page.expect("container_exporter_final_samples_missed_total", &[]);
+        if missed > 0.0 && attempt < 4 {
+            continue;
+        }
+        assert_eq!(missed, 0.0, "missed {attempt} times in a row");
+        // The kernel counts in ticks for `times`; the runtime works inside the cgroup before the shell does.
+        assert!(counted >= used - 0.03 && counted <= used + 0.5, "{counted} s of {used} s are counted");
+        return;
+    }
+}
+
+/// Runs a container with `--rm` that computes for a while; returns the CPU seconds that its shell says it used.
+fn run_and_be_removed(scope: &Scope) -> f64 {
     // `times` is the shell's own account: `0m0.31s 0m0.02s`, and a line for its children.
     let script = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; times";
     let name = scope.name("one");
@@ -142,11 +163,5 @@ fn what_a_short_lived_container_used_is_counted() {
     let used: f64 = said.lines().next().expect("a line").split_whitespace().map(seconds).sum();
     assert!(used > 0.05, "the loop is long enough to be seen: {said}");
     await_until("it is removed", || (!scope.try_cli(&["inspect", &name]).0).then_some(()));
-    let page = exporter.await_page("its end is counted", |page| {
-        (page.value(EXITS, &[("outcome", "success")])? >= 1.0).then(|| page.clone())
-    });
-    let counted = page.expect(USED_ON_HOST, &[]);
-    // The kernel counts in ticks for `times`; the runtime works inside the cgroup before the shell does.
-    assert!(counted >= used - 0.03 && counted <= used + 0.5, "{counted} s of {used} s are counted");
-    assert_eq!(page.expect("container_exporter_final_samples_missed_total", &[]), 0.0);
+    used
 }
