@@ -1,7 +1,7 @@
 //! The project's own tasks: `cargo xtask --help`.
 //!
 //! One module per concept: [`mod@test`] is the list of steps that `.ci/run` runs, [`layers`] and [`codegen`] are two of
-//! them that also stand alone, [`bench`] measures, [`engine`] starts and undoes a Docker of its own, [`install`] knows which packages that
+//! them that also stand alone, [`mod@bench`] measures, [`engine`] starts and undoes a Docker of its own, [`install`] knows which packages that
 //! needs, [`process`] runs commands so that Ctrl-C ends them and never the undoing.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner prints")]
 
