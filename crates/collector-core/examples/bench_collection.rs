@@ -1,8 +1,7 @@
 //! What one collection costs above a bare loop of `pread` over the same files: `cargo run --release -p collector-core
-//! --features kernel --example bench_collection -- [CGROUPS] [PASSES] [GAP_MS]`.
+//! --features kernel --example bench_collection -- [CONTAINERS] [PASSES] [GAP_MS]`.
 //!
-//! Collects from the containers that run here, or, where there are too few, from cgroups that it makes below the root
-//! and removes at the end (which takes rights). With a gap, all caches have cooled when a pass begins. Prints one line for
+//! Collects from the containers that run here. With a gap, all caches have cooled when a pass begins. Prints one line for
 //! each pass: nanoseconds of CPU of the loop, of a collection, and the number of files.
 #![expect(clippy::print_stdout, reason = "it is what the example is for")]
 
@@ -17,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use cgroup_reader::{CgroupPath, Controller, Directories, Host, Roots, scan};
+use cgroup_reader::{Host, Roots, scan};
 use collector_core::{
     BoxFuture, Change, Changes, Collector, Container, ContainerId, Engine, EngineInfo, Groups, Inventory,
     KernelOptions, KernelSampler, Options, Request, SourceStatus, State,
@@ -47,39 +46,20 @@ impl Inventory for Fixed {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default| arguments.next().map_or(Ok(default), |word| word.parse::<usize>());
-    let (cgroups, passes, gap_ms) = (number(100)?, number(100)?, number(0)?);
+    let (wanted, passes, gap_ms) = (number(100)?, number(100)?, number(0)?);
     cgroup_reader::raise_fd_limit()?;
-    let host = Host::detect(&Roots::default())?;
-    let mut found: Vec<(String, String)> =
-        scan(&host).into_iter().map(|found| (found.id, found.path)).take(cgroups).collect();
-    let made = make(&host, cgroups - found.len(), &mut found);
-    let containers = found.into_iter().map(|(id, path)| {
-        let mut container = Container::new(ContainerId::new(&id), Engine::Kernel, State::Running);
-        container.cgroup = Some(path.into());
+    let found: Vec<_> = scan(&Host::detect(&Roots::default())?).into_iter().take(wanted).collect();
+    if found.len() < wanted {
+        return Err(format!("only {} containers run here, not {wanted}: start some", found.len()).into());
+    }
+    let containers = found.into_iter().map(|found| {
+        let mut container = Container::new(ContainerId::new(&found.id), Engine::Kernel, State::Running);
+        container.cgroup = Some(found.path.into());
         container
     });
+    let gap = Duration::from_millis(gap_ms.try_into()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result =
-        runtime.block_on(compare(containers.collect(), passes, Duration::from_millis(gap_ms.try_into()?)));
-    for directory in made.iter().rev() {
-        fs::remove_dir(directory)?;
-    }
-    result
-}
-
-/// Makes cgroups in every hierarchy until there are enough, as far as rights go.
-fn make(host: &Host, missing: usize, found: &mut Vec<(String, String)>) -> Vec<PathBuf> {
-    let mut made = Vec::new();
-    for number in 0..missing {
-        let id = format!("{:032x}{number:032x}", std::process::id());
-        let path = format!("/{id}");
-        let directories = Directories::of(host, &CgroupPath::everywhere(&path));
-        let mut all: Vec<_> = Controller::ALL.into_iter().filter_map(|one| directories.path(one)).collect();
-        all.dedup();
-        made.extend(all.into_iter().filter(|directory| fs::create_dir(directory).is_ok()));
-        found.push((id, path));
-    }
-    made
+    runtime.block_on(compare(containers.collect(), passes, gap))
 }
 
 async fn compare(containers: Vec<Container>, passes: usize, gap: Duration) -> Result<(), Box<dyn Error>> {

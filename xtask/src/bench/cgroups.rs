@@ -35,7 +35,8 @@ impl Cgroups {
         }
         for number in 0..number {
             process::check_interrupted()?;
-            let id = format!("{:032x}{number:032x}", std::process::id());
+            // A container is told from others by the first twelve digits.
+            let id = format!("{number:012x}{:052x}", std::process::id());
             let mut command = process::command("sleep", &["1000000"]);
             let child = command.stdout(Stdio::null()).spawn().context(|| "failed to run sleep".to_owned())?;
             let pid = child.id().to_string();
