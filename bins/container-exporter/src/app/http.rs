@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use collector_core::{Absence, Groups, Reading, Request as Collect, Snapshot, SourceStatus, catalogue::ids};
@@ -45,8 +46,12 @@ fn deadline(app: &App, request: &Request) -> Duration {
 
 /// The snapshot that a request wants. The first requests after the start wait for the first list.
 async fn snapshot(app: &App, groups: Groups, root: bool, deadline: Duration) -> Arc<Snapshot> {
-    let settled = app.collector.wait_until(|collector| is_settled(&collector.sources()));
-    _ = tokio::time::timeout(FIRST_LIST.min(deadline / 2), settled).await;
+    if !app.settled.load(Relaxed) {
+        let settled = app.collector.wait_until(|collector| is_settled(&collector.sources()));
+        if tokio::time::timeout(FIRST_LIST.min(deadline / 2), settled).await.is_ok() {
+            app.settled.store(true, Relaxed);
+        }
+    }
     let max_age = app.live().settings.metrics.max_age;
     app.collector.collect(Collect::new(groups).with_root(root).max_age(max_age).deadline(deadline)).await
 }

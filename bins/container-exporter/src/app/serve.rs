@@ -1,6 +1,7 @@
 //! `run`: serve until told to stop.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(super) struct Live {
 pub(super) struct App {
     pub(super) collector: Collector,
     live: RwLock<Arc<Live>>,
+    /// Every engine has said whether it is there: pages need not wait any more.
+    pub(super) settled: AtomicBool,
 }
 
 impl App {
@@ -52,7 +55,7 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
     let registry = build::registry()?;
     let sink = Arc::new(build::sink(&settings, &registry));
     let live = RwLock::new(Arc::new(Live { sink, settings: Arc::clone(&settings) }));
-    let app = Arc::new(App { collector: parts.collector, live });
+    let app = Arc::new(App { collector: parts.collector, live, settled: AtomicBool::new(false) });
     let server = http::routes(Server::builder(), &app, compression(&settings))
         .limits(limits(&settings))
         .bind(settings.server.listen)
