@@ -130,15 +130,25 @@ impl Sample {
         }
     }
 
+    /// The same with room for rows of the entity container only, which is what most samples hold: on a host with thousands
+    /// of containers their size decides how fast a page is made.
+    #[must_use]
+    pub fn of_container(reason: Absence) -> Self {
+        let scalars = vec![Reading::Absent(reason); catalogue::get().container_rows()].into();
+        Self { scalars, tables: std::array::from_fn(|_| Table::default()), cgroup: None }
+    }
+
     /// What is known of a row.
     #[must_use]
     pub fn get(&self, row: RowId) -> Reading {
-        self.scalars[row.index()]
+        self.scalars.get(row.index()).copied().unwrap_or(Reading::Absent(Absence::NotCollected))
     }
 
-    /// Notes what is known of a row.
+    /// Notes what is known of a row. One that the sample has no room for stays absent.
     pub fn set(&mut self, row: RowId, reading: Reading) {
-        self.scalars[row.index()] = reading;
+        if let Some(scalar) = self.scalars.get_mut(row.index()) {
+            *scalar = reading;
+        }
     }
 
     /// The table of a dimension.

@@ -247,6 +247,7 @@ pub mod ids {
 #[derive(Debug)]
 pub struct Catalogue {
     rows: Vec<&'static Row>,
+    container_rows: usize,
     columns: [Vec<RowId>; Dimension::ALL.len()],
     column_of: Vec<Option<(Dimension, usize)>>,
 }
@@ -277,7 +278,8 @@ impl Catalogue {
                 Some((dimension, column.len() - 1))
             })
             .collect();
-        Self { rows, columns, column_of }
+        let container_rows = rows.iter().take_while(|row| row.entity == Entity::Container).count();
+        Self { rows, container_rows, columns, column_of }
     }
 
     /// How many rows there are.
@@ -285,6 +287,12 @@ impl Catalogue {
     #[expect(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// How many of the first rows are of the entity container; the others are not.
+    #[must_use]
+    pub const fn container_rows(&self) -> usize {
+        self.container_rows
     }
 
     /// One row.

@@ -103,3 +103,10 @@ fn names_of_s0_are_there() {
         assert!(names.contains(name), "{name}");
     }
 }
+
+#[test]
+fn rows_of_containers_come_first() {
+    for (id, row) in get().iter() {
+        assert_eq!(row.entity == Entity::Container, id.index() < get().container_rows(), "{}", row.def.name);
+    }
+}

@@ -289,7 +289,7 @@ impl Entry {
             }
         }
         let Some(probe) = slot.probe.as_mut() else { return absent(Absence::NotRunning) };
-        let mut sample = Sample::absent(Absence::NotCollected);
+        let mut sample = Sample::of_container(Absence::NotCollected);
         let read = probe.sample(groups, &mut sample);
         let counted = sample.get(ids::CPU_USAGE).as_u64().is_some();
         let ended = probe.has_ended();
@@ -350,7 +350,7 @@ impl Entry {
             return;
         }
         let Some(probe) = slot.probe.as_mut() else { return };
-        let mut sample = Sample::absent(Absence::NotCollected);
+        let mut sample = Sample::of_container(Absence::NotCollected);
         let read = probe.sample(COUNTED, &mut sample);
         let counted = sample.get(ids::CPU_USAGE).as_u64().is_some() || read.is_ok();
         self.account(run, &mut sample, shared);
@@ -440,7 +440,7 @@ fn is_another_run(old: &Container, new: &Container) -> bool {
 
 /// A sample of which nothing could be read, tables included.
 pub(super) fn absent(reason: Absence) -> Sample {
-    let mut sample = Sample::absent(reason);
+    let mut sample = Sample::of_container(reason);
     for dimension in [Dimension::Device, Dimension::Interface, Dimension::Filesystem] {
         sample.table_mut(dimension).absence = Some(reason);
     }
