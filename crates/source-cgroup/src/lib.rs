@@ -41,7 +41,7 @@
 //! A scan costs some ten microseconds for each container, so it happens at start, when the collector asks for it (it watches
 //! the tree by inotify) and every [`Options::interval`] as a net. It runs on a thread for blocking work, within
 //! [`cgroup_reader::ScanLimits`], and a list is sent only when it differs from the last.
-//! [`ScanInventory::retire`] ends the scans once nobody listens.
+//! As a fallback it is told to retire once an engine has listed its containers, and scans no more.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("source-cgroup scans Linux cgroups: build it for Linux, or leave it out");
