@@ -67,7 +67,7 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     Ok(Parts { collector, stats, host: Some(host) })
 }
 
-pub(super) fn roots(settings: &Settings) -> Roots {
+fn roots(settings: &Settings) -> Roots {
     Roots { cgroup: settings.cgroup.root.clone(), proc: settings.cgroup.proc_root.clone() }
 }
 
@@ -104,16 +104,16 @@ fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
 }
 
 /// An engine to follow.
-pub(super) struct Wanted {
-    pub(super) name: String,
-    pub(super) endpoint: Result<Endpoint, source_docker::EndpointError>,
-    pub(super) uid: Option<u32>,
+struct Wanted {
+    name: String,
+    endpoint: Result<Endpoint, source_docker::EndpointError>,
+    uid: Option<u32>,
     /// Nobody asked for it by name: silent until it is there.
-    pub(super) optional: bool,
+    optional: bool,
 }
 
 /// The engines that the configuration names, and those in the usual places.
-pub(super) fn candidates(settings: &Settings) -> Vec<Wanted> {
+fn candidates(settings: &Settings) -> Vec<Wanted> {
     let usual = discover(&|name| std::env::var(name).ok(), Path::new("/"));
     let mut wanted = Vec::new();
     for (kind, engine) in [("docker", &settings.docker), ("podman", &settings.podman)] {

@@ -23,9 +23,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    ContainerId, Group, Groups, Inventory, Sample, Sampler, Snapshot,
-    select::Selection,
-    source::{SourceStatus, TreeChange},
+    ContainerId, Group, Groups, Inventory, Sample, Sampler, Snapshot, select::Selection, source::SourceStatus,
 };
 use table::Table;
 use workers::Pool;
@@ -323,11 +321,6 @@ impl Collector {
 /// Locks what no panic can leave half-changed.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// What the tasks of the collector tell each other.
-enum Hint {
-    Tree(TreeChange),
 }
 
 /// Groups that are read when a container appears and when it ends: what is counted while we watch.

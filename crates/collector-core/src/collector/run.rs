@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    COUNTED, Hint, Latest, Request, Running, Shared,
+    COUNTED, Latest, Request, Running, Shared,
     assemble::{Read, assemble},
     entry::{Entry, derive},
     lock,
@@ -45,7 +45,7 @@ pub(super) fn spawn(shared: &Arc<Shared>) {
     let (hints, heard) = mpsc::channel(1024);
     shared.sampler.watch_tree(Arc::new(move |change| {
         // A full channel means that a list is due anyway.
-        let _ = hints.try_send(Hint::Tree(change));
+        let _ = hints.try_send(change);
     }));
     tokio::spawn(heed(Arc::clone(shared), heard));
 }
@@ -87,7 +87,7 @@ fn read_at_once(shared: &Arc<Shared>, begun: Vec<Arc<Entry>>) {
 }
 
 /// Asks for lists when the cgroup tree shows what no inventory told.
-async fn heed(shared: Arc<Shared>, mut hints: mpsc::Receiver<Hint>) {
+async fn heed(shared: Arc<Shared>, mut hints: mpsc::Receiver<TreeChange>) {
     let mut waiting: BTreeMap<Option<ContainerId>, (TreeChange, Instant)> = BTreeMap::new();
     let mut not_before = Instant::now();
     loop {
@@ -101,7 +101,7 @@ async fn heed(shared: Arc<Shared>, mut hints: mpsc::Receiver<Hint>) {
         };
         tokio::select! {
             hint = hints.recv() => {
-                let Some(Hint::Tree(change)) = hint else { return };
+                let Some(change) = hint else { return };
                 let id = match &change {
                     TreeChange::Appeared(id) | TreeChange::Vanished(id) => Some(id.clone()),
                     TreeChange::Overflow => None,
