@@ -38,10 +38,14 @@
 mod body;
 mod clock;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gzip;
 mod limits;
 mod request;
 mod response;
+mod room;
 mod route;
 mod server;
 mod service;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::error::{BindError, ServeError};
 use crate::gzip::Pool;
+use crate::room;
 use crate::service::{OnRequest, Shared};
 use crate::socket::{LINGER, Socket};
 use crate::stats::{Refusal, Stats, StatsSnapshot};
@@ -102,6 +103,7 @@ impl Builder {
             limits: self.limits,
             stats,
             scrapes: Arc::new(Semaphore::new(scrapes)),
+            room: Arc::default(),
             pool: Pool::new(),
             on_request: self.on_request,
         };
@@ -179,6 +181,14 @@ impl Server {
                     if let Ok(place) = places.clone().try_acquire_owned() {
                         let open = Open::new(&shared.stats, place);
                         connections.spawn(connection(shared.clone(), stream, peer, stopped.clone(), open));
+                    } else if shared.room.make(&shared.stats, false) {
+                        let (shared, places, stopped) = (shared.clone(), places.clone(), stopped.clone());
+                        connections.spawn(async move {
+                            // Without a place the stream is closed: that takes a victim that does not go within a second.
+                            let Some(place) = room::handed_over(places).await else { return };
+                            let open = Open::new(&shared.stats, place);
+                            connection(shared, stream, peer, stopped, open).await;
+                        });
                     } else {
                         shared.stats.refused(Refusal::Connections);
                         if let Ok(place) = turned_away.clone().try_acquire_owned() {
@@ -248,6 +258,7 @@ async fn connection(
         tracing::debug!(%error, "failed to set TCP_NODELAY");
     }
     let clock = Arc::new(Clock::new(shared.limits.clone()));
+    let _stay = shared.room.enter(clock.clone());
     let socket = Socket::new(stream, clock.clone(), shared.stats.clone());
     let stats = shared.stats.clone();
     let header_bytes = shared.limits.header_bytes.max(HEADER_BYTES_MIN);
@@ -272,6 +283,7 @@ async fn connection(
             serving.as_mut().graceful_shutdown();
             serving.await
         }
+        () = clock.displaced() => return,
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, %peer, "a connection ended early");

@@ -9,12 +9,13 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::{Held, ResponseBody, Scrape};
 use crate::clock::Clock;
 use crate::gzip::{self, Pool};
 use crate::request::{Headers, Query, QueryError};
+use crate::room::{self, Room};
 use crate::route::{Panicked, Route};
 use crate::stats::{Refusal, Stats};
 use crate::{Limits, Method, Request, Response, Status};
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) stats: Arc<Stats>,
     pub(crate) scrapes: Arc<Semaphore>,
+    pub(crate) room: Arc<Room>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) on_request: Option<OnRequest>,
 }
@@ -76,7 +78,7 @@ impl Shared {
             Err(refusal) => refusal,
         };
         answer.route = index;
-        clock.response_begun();
+        clock.response_begun(answer.scrape.is_some());
         let held = Held { clock: clock.clone(), stats: self.stats.clone(), _scrape: answer.scrape.take() };
         self.finish(answer, peer, accepts_gzip, held)
     }
@@ -147,9 +149,18 @@ impl Shared {
         self.handle(route, Request { method, path, query, headers: Headers(head.headers), peer, stats }).await
     }
 
+    /// A place for an expensive request, if need be that of a peer that does not read.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        match self.scrapes.clone().try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) if self.room.make(&self.stats, true) => room::handed_over(self.scrapes.clone()).await,
+            Err(_) => None,
+        }
+    }
+
     async fn handle(&self, route: &Route, request: Request) -> Answer {
         let scrape = if route.expensive {
-            let Ok(permit) = self.scrapes.clone().try_acquire_owned() else {
+            let Some(permit) = self.place().await else {
                 self.stats.refused(Refusal::Scrapes);
                 let text = format!("{} requests of this kind are in progress", self.limits.scrapes);
                 return Answer::refuse(Status::SERVICE_UNAVAILABLE, text).header(RETRY_AFTER, "1");

@@ -76,6 +76,13 @@ impl Socket {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request took too long")))
     }
 
+    /// A reset frees what the kernel has buffered; a polite close would keep it for minutes.
+    fn reset_when_closed(&self) {
+        if let Err(error) = self.stream.set_zero_linger() {
+            tracing::debug!(%error, "failed to ask for a reset of a slow reader's connection");
+        }
+    }
+
     /// Books a write's outcome; a pending one is bounded by both of the writer's deadlines.
     fn after_write(
         &mut self,
@@ -85,24 +92,35 @@ impl Socket {
         match outcome {
             Poll::Ready(Ok(written)) => {
                 self.stats.wrote(written);
-                self.stalled_until = None;
+                if self.stalled_until.take().is_some() {
+                    self.clock.stalled(None);
+                }
                 return outcome;
             }
             Poll::Ready(Err(_)) => return outcome,
             Poll::Pending => {}
         }
         let stall_time = self.clock.limits().write_stall_time;
-        let stalled_until = *self.stalled_until.get_or_insert_with(|| Instant::now() + stall_time);
+        let stalled_until = *self.stalled_until.get_or_insert_with(|| {
+            let now = Instant::now();
+            self.clock.stalled(Some(now));
+            now + stall_time
+        });
         let deadline = self.clock.response_deadline().map_or(stalled_until, |whole| whole.min(stalled_until));
         if self.write_timer.poll(deadline, context).is_pending() {
             return Poll::Pending;
         }
         self.stats.refused(Refusal::SlowReader);
-        // A reset frees what the kernel has buffered; a polite close would keep it for minutes.
-        if let Err(error) = self.stream.set_zero_linger() {
-            tracing::debug!(%error, "failed to ask for a reset of a slow reader's connection");
-        }
+        self.reset_when_closed();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer took too long to read")))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.stalled_until.is_some() && self.clock.is_displaced() {
+            self.reset_when_closed();
+        }
     }
 }
 

@@ -26,13 +26,16 @@ pub enum Refusal {
     /// Past [`Limits::write_stall_time`](crate::Limits::write_stall_time) or
     /// [`Limits::response_time`](crate::Limits::response_time).
     SlowReader,
+    /// Closed to make room for another: the peer had kept the server waiting for a second at least, and
+    /// [`Limits::connections`](crate::Limits::connections) or [`Limits::scrapes`](crate::Limits::scrapes) was reached.
+    Displaced,
     /// Still open when [`Limits::drain`](crate::Limits::drain) had passed.
     Drain,
 }
 
 impl Refusal {
     /// All reasons, in the order in which snapshots list them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Connections,
         Self::Scrapes,
         Self::HeadersTooLarge,
@@ -42,6 +45,7 @@ impl Refusal {
         Self::Query,
         Self::HandlerTooSlow,
         Self::SlowReader,
+        Self::Displaced,
         Self::Drain,
     ];
 
@@ -58,6 +62,7 @@ impl Refusal {
             Self::Query => "query",
             Self::HandlerTooSlow => "handler_too_slow",
             Self::SlowReader => "slow_reader",
+            Self::Displaced => "displaced",
             Self::Drain => "drain",
         }
     }

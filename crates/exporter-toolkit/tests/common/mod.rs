@@ -1,5 +1,7 @@
 //! A server on a free port and clients that speak raw bytes to it.
 
+#![allow(dead_code, reason = "each test binary uses its part of this module")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +101,6 @@ impl Reply {
     }
 
     /// The head without the date, for comparisons.
-    #[allow(dead_code, reason = "each test binary uses its part of this module")]
     pub(crate) fn head(&self) -> Vec<String> {
         let lines = self.split().0;
         lines.lines().filter(|line| !line.starts_with("date: ")).map(str::to_owned).collect()
