@@ -48,6 +48,9 @@ pub(crate) struct TestOptions {
     /// Run only these steps (comma-separated); `--only help` lists them.
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// Also run the end-to-end tests on these hosts of the lab (comma-separated), which are built if need be.
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub(crate) hosts: Vec<Host>,
     /// Leave the engine running after the tests, to look at; `cargo xtask lab down` ends it.
     #[arg(long)]
     pub(crate) keep: bool,
@@ -84,31 +87,42 @@ pub(crate) struct CodegenOptions {
 /// The test hosts.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum LabCommand {
-    /// List the hosts, and the engines that run or were left behind.
+    /// List the hosts, what is built of them, and what runs or was left behind.
     List,
-    /// Print what the hosts need and what is missing.
+    /// Print what a host needs and what is missing.
     Check {
+        /// The host.
+        #[arg(default_value = "native")]
+        host: Host,
         /// Install what is missing.
         #[arg(long)]
         install: bool,
     },
-    /// Start a host in the foreground until Ctrl-C.
-    Up {
-        /// The host; `native` is the one there is.
+    /// Build a host, unless it is built.
+    Build {
+        /// The host.
         host: Host,
     },
-    /// Start a host, run a command against it, end it.
-    Run {
-        /// The host; `native` is the one there is.
+    /// Start an engine in the foreground until Ctrl-C.
+    Up {
+        /// The host: one with an engine on this machine.
         host: Host,
-        /// An interactive shell with DOCKER_HOST set.
+    },
+    /// Start a host, run the end-to-end tests in it, or a command, or a shell, and end it.
+    Run {
+        /// The host.
+        host: Host,
+        /// Only the tests whose name contains this.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["shell", "command"])]
+        test: Option<String>,
+        /// An interactive shell: in a guest, on its console; else on this machine with DOCKER_HOST set.
         #[arg(long, conflicts_with = "command")]
         shell: bool,
-        /// The command and its arguments, after `--`; DOCKER_HOST is set for it.
-        #[arg(last = true, required_unless_present = "shell")]
+        /// A command and its arguments instead of the tests, after `--`.
+        #[arg(last = true)]
         command: Vec<String>,
     },
-    /// End the engines that `--keep` left running or that a killed run left behind.
+    /// End what `--keep` left running or a killed run left behind.
     Down,
 }
 
@@ -117,6 +131,12 @@ pub(crate) enum LabCommand {
 pub(crate) enum Host {
     /// An engine of its own on this machine.
     Native,
+    /// Docker's newest engine on this machine.
+    Engine29,
+    /// Debian 13, a guest.
+    Trixie,
+    /// Debian 14, a guest.
+    Forky,
 }
 
 #[cfg(test)]
@@ -136,9 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lab_run_needs_a_command_or_a_shell() {
-        assert!(Cli::try_parse_from(["xtask", "lab", "run", "native"]).is_err());
-        assert!(Cli::try_parse_from(["xtask", "lab", "run", "native", "--shell"]).is_ok());
-        assert!(Cli::try_parse_from(["xtask", "lab", "run", "native", "--", "docker", "ps"]).is_ok());
+    fn a_lab_run_is_of_tests_or_a_command_or_a_shell() {
+        let parses = |words: &str| Cli::try_parse_from(words.split(' ')).is_ok();
+        assert!(parses("xtask lab run native"));
+        assert!(parses("xtask lab run trixie --test oom"));
+        assert!(parses("xtask lab run forky --shell"));
+        assert!(parses("xtask lab run engine29 -- docker ps"));
+        assert!(!parses("xtask lab run native --shell -- docker ps"));
+        assert!(!parses("xtask lab run native --test oom -- docker ps"));
     }
 }

@@ -35,10 +35,34 @@ pub(crate) enum Keep {
     Running,
 }
 
+/// Which programs an engine is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    /// The host's name, as `cargo xtask lab` knows it.
+    pub(crate) host: &'static str,
+    /// Its dockerd and runc, where they are not those on PATH. containerd and its shim are always the machine's.
+    pub(crate) built: Option<Built>,
+}
+
+/// An engine's programs that were built for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Built {
+    /// dockerd.
+    pub(crate) dockerd: PathBuf,
+    /// runc.
+    pub(crate) runc: PathBuf,
+}
+
+impl Programs {
+    /// Whatever the machine has.
+    pub(crate) const NATIVE: Self = Self { host: "native", built: None };
+}
+
 /// A running engine; dropping it undoes everything.
 #[derive(Debug)]
 pub(crate) struct Engine {
     record: Record,
+    programs: Programs,
     children: Vec<Child>,
     keep: Keep,
     stopped: bool,
@@ -64,17 +88,18 @@ impl Engine {
         None
     }
 
-    /// Starts an engine, waits until it answers, imports `busybox:local` and runs it once.
+    /// Starts the machine's engine, waits until it answers, imports `busybox:local` and runs it once.
     pub(crate) fn start(keep: Keep) -> Result<Self> {
+        Self::start_with(Programs::NATIVE, keep)
+    }
+
+    /// The same with these programs.
+    pub(crate) fn start_with(programs: Programs, keep: Keep) -> Result<Self> {
         // Two runs that start at once must not pick one network, nor undo the same leftovers.
         let alone = alone()?;
-        for left in record::read_all()?.into_iter().filter(Record::is_abandoned) {
-            eprintln!("undoing what a killed run left in {}", left.directory.display());
-            undo::undo(&left)?;
-        }
-        record::sweep()?;
-        let record = Record::create(keep == Keep::Running)?;
-        let mut engine = Self { record, children: Vec::new(), keep, stopped: false };
+        undo_abandoned()?;
+        let record = Record::create(programs.host, keep == Keep::Running)?;
+        let mut engine = Self { record, programs, children: Vec::new(), keep, stopped: false };
         let start = Instant::now();
         let up = network::create(&engine.record).and_then(|()| {
             drop(alone);
@@ -111,7 +136,7 @@ impl Engine {
             # CRI opens a port of its own; opt would create /opt/containerd.\n\
             disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n";
         std::fs::write(&config, text).context(|| format!("failed to write {}", config.display()))?;
-        let mut command = self.program("containerd")?;
+        let mut command = Self::program("containerd")?;
         command.arg("--config").arg(config);
         command.arg("--root").arg(self.record.path("containerd-data"));
         command.arg("--state").arg(self.record.path("containerd-run"));
@@ -125,7 +150,16 @@ impl Engine {
         let config = self.record.path("daemon.json");
         // An own file, because the machine's may contradict the flags, which dockerd refuses.
         std::fs::write(&config, "{}\n").context(|| format!("failed to write {}", config.display()))?;
-        let mut command = self.program("dockerd")?;
+        let mut command = match &self.programs.built {
+            Some(built) => Self::at(&built.dockerd),
+            None => Self::program("dockerd")?,
+        };
+        if let Some(built) = &self.programs.built {
+            // The machine's runc may be too old for this dockerd.
+            command
+                .arg(format!("--add-runtime=built={}", built.runc.display()))
+                .arg("--default-runtime=built");
+        }
         command.arg("--config-file").arg(config);
         command.arg("--data-root").arg(self.record.path("data"));
         command.arg("--exec-root").arg(self.record.path("exec"));
@@ -134,7 +168,7 @@ impl Engine {
         command.arg("--containerd").arg(self.record.containerd_socket());
         command.args(["--bridge", self.record.bridge()]);
         command.args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]);
-        if process::find_program("docker-proxy").is_none() {
+        if self.programs.built.is_some() || process::find_program("docker-proxy").is_none() {
             command.arg("--userland-proxy=false");
         }
         self.spawn(command, "dockerd.log")?;
@@ -142,10 +176,14 @@ impl Engine {
         self.await_ready("dockerd", || http::get(&socket, "/_ping").is_ok_and(|answer| answer.status == 200))
     }
 
-    fn program(&self, name: &str) -> Result<Command> {
+    fn program(name: &str) -> Result<Command> {
         let file = process::find_program(name).ok_or_else(|| {
             Error::failed(format!("{name} is not on PATH; `cargo xtask lab check` says what is missing"))
         })?;
+        Ok(Self::at(&file))
+    }
+
+    fn at(file: &Path) -> Command {
         let mut command = Command::new(file);
         // What a person's shell tells clients, and a service manager its services, is not meant for this engine.
         for (variable, _) in std::env::vars_os() {
@@ -158,7 +196,7 @@ impl Engine {
         let mut path = std::env::var("PATH").unwrap_or_default();
         path.push_str(":/usr/local/sbin:/usr/sbin:/sbin");
         command.env("PATH", path);
-        Ok(command)
+        command
     }
 
     fn spawn(&mut self, mut command: Command, log: &str) -> Result<()> {
@@ -249,13 +287,49 @@ impl Drop for Engine {
     }
 }
 
+/// A directory for something that is no engine of [`Engine`]'s, in the same book: dropping it ends what runs in it and removes it,
+/// and if this run is killed the next one does.
+#[derive(Debug)]
+pub(crate) struct Place {
+    record: Record,
+}
+
+impl Place {
+    /// Makes it, after undoing what killed runs left.
+    pub(crate) fn create(host: &str) -> Result<Self> {
+        let _alone = alone()?;
+        undo_abandoned()?;
+        Ok(Self { record: Record::create(host, false)? })
+    }
+
+    /// Something in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.record.path(name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let undone = undo::undo(&self.record).and_then(|()| alone()).map(|alone| remove_home(&alone));
+        if let Err(error) = undone {
+            eprintln!("error: {error}");
+        }
+    }
+}
+
+/// Undoes what killed runs left. Only for whoever is [`alone`].
+fn undo_abandoned() -> Result<()> {
+    for left in record::read_all()?.into_iter().filter(Record::is_abandoned) {
+        eprintln!("undoing what a killed run left in {}", left.directory.display());
+        undo::undo(&left)?;
+    }
+    record::sweep()
+}
+
 /// One line for each engine that runs or was left behind.
 pub(crate) fn list() -> Result<Vec<String>> {
     let engines = record::read_all()?;
-    Ok(engines
-        .iter()
-        .map(|engine| format!("{}  {}", engine.docker_socket().display(), engine.state()))
-        .collect())
+    Ok(engines.iter().map(|engine| format!("{}  {}", engine.directory.display(), engine.state())).collect())
 }
 
 /// Ends the engines that no run owns any more; how many.

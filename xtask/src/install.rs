@@ -17,7 +17,80 @@ pub(crate) struct Need {
     probe: fn() -> bool,
 }
 
-/// Everything, in the order in which a person would ask.
+/// What is wanted here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kit {
+    /// The machine's own engine.
+    Engine,
+    /// An engine built from its Go modules, which runs beside the machine's containerd.
+    NewestEngine,
+    /// A guest that brings its own.
+    Guest,
+}
+
+impl Kit {
+    fn needs(self) -> Vec<&'static Need> {
+        let of = |tables: &[&'static [Need]]| tables.iter().flat_map(|table| table.iter()).collect();
+        match self {
+            Self::Engine => of(&[NEEDS]),
+            Self::NewestEngine => of(&[NEEDS, GO_NEEDS]),
+            Self::Guest => of(&[GUEST_NEEDS]),
+        }
+    }
+
+    /// How a person installs what is missing.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Engine => "cargo xtask test --install",
+            Self::NewestEngine => "cargo xtask lab check engine29 --install",
+            Self::Guest => "cargo xtask lab check trixie --install",
+        }
+    }
+}
+
+/// What a guest needs to be built and booted.
+const GUEST_NEEDS: &[Need] = &[
+    Need { packages: &["mmdebstrap"], purpose: "a guest's root file system", probe: || has("mmdebstrap") },
+    Need {
+        packages: &["debian-archive-keyring"],
+        purpose: "the keys of the guest's packages",
+        probe: || Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists(),
+    },
+    Need { packages: &["util-linux"], purpose: "namespaces of its own (unshare)", probe: || has("unshare") },
+];
+
+/// What building an engine from its modules needs.
+const GO_NEEDS: &[Need] = &[
+    Need {
+        packages: &["golang-go"],
+        purpose: "building the engine (Go 1.21 or newer, which fetches the newer one that the engine asks for)",
+        probe: go_is_new_enough,
+    },
+    Need { packages: &["gcc"], purpose: "runc's part in C", probe: || has("cc") },
+    Need { packages: &["pkg-config", "pkgconf"], purpose: "finding libseccomp", probe: || has("pkg-config") },
+    Need {
+        packages: &["libseccomp-dev"],
+        purpose: "runc's filters of system calls",
+        probe: || {
+            process::capture(&mut process::command("pkg-config", &["--exists", "libseccomp"]), When::Working)
+                .is_ok_and(|said| said.status.success())
+        },
+    },
+];
+
+fn go_is_new_enough() -> bool {
+    let mut command = process::command("go", &["env", "GOVERSION"]);
+    process::capture(command.env("GOTOOLCHAIN", "local"), When::Working)
+        .is_ok_and(|said| parse_go_version(&said.text()).is_some_and(|version| version >= (1, 21)))
+}
+
+/// `go1.26.8`.
+fn parse_go_version(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.trim().strip_prefix("go")?.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Everything for the machine's own engine and the tests, in the order in which a person would ask.
 const NEEDS: &[Need] = &[
     Need { packages: &["docker.io"], purpose: "the engine (dockerd)", probe: || has("dockerd") },
     Need {
@@ -102,13 +175,16 @@ pub(crate) enum Permission {
 }
 
 /// Asks the machine.
-pub(crate) fn permission(wanted: bool) -> Permission {
+pub(crate) fn permission(kit: Kit, wanted: bool) -> Permission {
     let refusal = if !wanted {
-        "run `cargo xtask test --install` as root on a Debian-like system to install them"
+        return Permission::Refused(format!(
+            "run `{}` as root on a Debian-like system to install them",
+            kit.command()
+        ));
     } else if !has("apt-get") {
         "this is not a Debian-like system: install them by its own means"
     } else if !rustix::process::geteuid().is_root() {
-        "installing needs root: run `sudo cargo xtask test --install`"
+        return Permission::Refused(format!("installing needs root: run `sudo -E {}`", kit.command()));
     } else if docker_ce_installed() {
         "docker-ce is installed here, beside which docker.io cannot stand: install the rest by hand"
     } else {
@@ -123,23 +199,28 @@ fn docker_ce_installed() -> bool {
 }
 
 /// What is missing on this machine.
-pub(crate) fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !(need.probe)()).collect()
+fn missing(kit: Kit) -> Vec<&'static Need> {
+    kit.needs().into_iter().filter(|need| !(need.probe)()).collect()
 }
 
-/// Makes sure that nothing is missing, if it may.
+/// Makes sure that nothing is missing for the machine's own engine, if it may.
 ///
 /// `Ok` says what was done; the inner error is the list of what is still missing and how to get it.
 pub(crate) fn ensure(wanted: bool) -> Result<std::result::Result<String, String>> {
-    let before = missing();
+    ensure_kit(Kit::Engine, wanted)
+}
+
+/// The same for another kit.
+pub(crate) fn ensure_kit(kit: Kit, wanted: bool) -> Result<std::result::Result<String, String>> {
+    let before = missing(kit);
     if before.is_empty() {
         return Ok(Ok("nothing is missing".to_owned()));
     }
-    if let Permission::Refused(how) = permission(wanted) {
+    if let Permission::Refused(how) = permission(kit, wanted) {
         return Ok(Err(describe(&before, &how)));
     }
     let installed = apt_install(&before)?;
-    let still = missing();
+    let still = missing(kit);
     if still.is_empty() {
         Ok(Ok(format!("installed {}; none of their services was started", installed.join(" "))))
     } else {
@@ -157,8 +238,8 @@ fn describe(missing: &[&Need], how: &str) -> String {
 }
 
 /// The whole table, for `lab check`.
-pub(crate) fn table() -> String {
-    NEEDS
+pub(crate) fn table(kit: Kit) -> String {
+    kit.needs()
         .iter()
         .map(|need| {
             let state = if (need.probe)() { "ok     " } else { "missing" };
@@ -240,6 +321,13 @@ impl Drop for NoServices {
     }
 }
 
+/// Where things stay that are costly to build: outside `target/`, so that `cargo clean` does not take them.
+pub(crate) fn cache() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
+    Some(cache.join("container-exporter"))
+}
+
 /// cargo-deny, which no distribution packages.
 pub(crate) mod cargo_deny {
     use super::*;
@@ -247,11 +335,8 @@ pub(crate) mod cargo_deny {
     /// The version whose checks `deny.toml` is written for.
     const VERSION: &str = "0.20.2";
 
-    /// Outside `target/`, so that `cargo clean` does not cost two minutes.
     fn root() -> Option<PathBuf> {
-        let cache = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
-        Some(cache.join("container-exporter/tools"))
+        cache().map(|cache| cache.join("tools"))
     }
 
     /// Where it is, if it is.
@@ -308,7 +393,16 @@ mod tests {
     }
 
     #[test]
+    fn go_tells_its_version() {
+        assert_eq!(parse_go_version("go1.26.8\n"), Some((1, 26)));
+        assert_eq!(parse_go_version("go1.27rc1"), Some((1, 27)));
+        assert_eq!(parse_go_version("devel"), None);
+    }
+
+    #[test]
     fn nothing_is_installed_unasked() {
-        assert!(matches!(permission(false), Permission::Refused(how) if how.contains("--install")));
+        assert!(
+            matches!(permission(Kit::Guest, false), Permission::Refused(how) if how.contains("--install"))
+        );
     }
 }

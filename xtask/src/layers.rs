@@ -47,6 +47,7 @@ const FLOORS: &[(&str, Role)] = &[
     ("sink-prometheus", Role::Sink),
     ("container-exporter", Role::Binary),
     ("examples", Role::Binary),
+    ("fuzz-targets", Role::TestOnly),
     ("test-support", Role::TestOnly),
     ("xtask", Role::Tool),
 ];

@@ -30,6 +30,8 @@ static SIGNALLED: Condvar = Condvar::new();
 pub(crate) enum When {
     /// Work: refused after a signal, ended by one.
     Working,
+    /// The same with a limit of its own.
+    Within(Duration),
     /// Undoing: runs also after a signal, which does not end it.
     Guarded,
 }
@@ -39,8 +41,13 @@ impl When {
     fn limit(self) -> Duration {
         match self {
             Self::Working => Duration::from_mins(45),
+            Self::Within(limit) => limit,
             Self::Guarded => Duration::from_mins(1),
         }
+    }
+
+    fn is_work(self) -> bool {
+        self != Self::Guarded
     }
 }
 
@@ -179,6 +186,15 @@ pub(crate) fn succeed(command: &mut Command, when: When) -> Result<Finished> {
     Err(Error::failed(format!("`{}` ended with {}: {}", shown(command), finished.status, said.trim())))
 }
 
+/// As [`lines`], but ended at the limit, which is an error that says so; stderr is kept.
+pub(crate) fn lines_within(
+    command: &mut Command,
+    limit: Duration,
+    line: impl FnMut(&str),
+) -> Result<Finished> {
+    run(command.stdout(Stdio::piped()).stderr(Stdio::piped()), When::Within(limit), line)
+}
+
 /// Runs to the end in this process's own group, for a shell that wants the terminal; the shell minds Ctrl-C itself.
 pub(crate) fn interactive(command: &mut Command) -> Result<ExitStatus> {
     check_interrupted()?;
@@ -198,13 +214,13 @@ pub(crate) fn shown(command: &Command) -> String {
 fn run(command: &mut Command, when: When, mut line: impl FnMut(&str)) -> Result<Finished> {
     use std::os::unix::process::CommandExt as _;
     let mut guard = groups();
-    if when == When::Working {
+    if when.is_work() {
         check_interrupted()?;
     }
     let mut child =
         command.process_group(0).spawn().context(|| format!("failed to run `{}`", shown(command)))?;
     let pid = Pid::from_child(&child);
-    if when == When::Working {
+    if when.is_work() {
         guard.push(pid);
     }
     drop(guard);
@@ -230,14 +246,14 @@ fn run(command: &mut Command, when: When, mut line: impl FnMut(&str)) -> Result<
     let stderr = stderr.and_then(|reader| reader.join().ok()).unwrap_or_default();
     let in_time = watch.join().unwrap_or(true);
     let status = child.wait().context(|| format!("failed to wait for `{}`", shown(command)))?;
-    if when == When::Working {
+    if when.is_work() {
         check_interrupted()?;
     }
     if in_time {
         return Ok(Finished { status, stdout, stderr });
     }
-    let minutes = when.limit().as_secs() / 60;
-    Err(Error::failed(format!("`{}` did not end within {minutes} minutes and was killed", shown(command))))
+    let seconds = when.limit().as_secs();
+    Err(Error::failed(format!("`{}` did not end within {seconds} s and was killed", shown(command))))
 }
 
 /// Waits for the end of a process group's leader, without reaping it, so that the number stays ours; kills it at the limit, and in

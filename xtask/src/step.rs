@@ -38,7 +38,8 @@ impl Counts {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds them up.
+    pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;

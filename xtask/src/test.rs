@@ -8,10 +8,11 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
 
-use crate::cli::TestOptions;
+use crate::cli::{Host, TestOptions};
 use crate::engine::{Engine, Keep};
 use crate::error::{Error, Result};
 use crate::install::{self, cargo_deny};
+use crate::lab::suite;
 use crate::metadata;
 use crate::process::{self, When};
 use crate::step::{Counts, Outcome, Report};
@@ -20,6 +21,9 @@ use crate::{codegen, layers};
 /// The name of the integration test that wants an engine.
 const E2E: &str = "e2e";
 const E2E_SOURCE: &str = "bins/container-exporter/tests/e2e/main.rs";
+
+/// The step that is run only when it, or its hosts, are asked for: a guest takes a quarter of an hour.
+const HOSTS: &str = "hosts";
 
 /// The crates that must build where there is no Linux; the workflow checks them on macOS.
 const PORTABLE: &[&str] = &[
@@ -58,6 +62,7 @@ const STEPS: &[Step] = &[
     Step { name: "portable", fast: false, filterable: false, work: |_| portable() },
     Step { name: "deny", fast: false, filterable: false, work: Run::deny },
     Step { name: E2E, fast: false, filterable: true, work: Run::end_to_end_tests },
+    Step { name: HOSTS, fast: false, filterable: true, work: Run::tests_on_hosts },
 ];
 
 /// What the steps of one run share.
@@ -111,6 +116,9 @@ fn choose(options: &TestOptions) -> Result<Vec<&'static Step>> {
         (options.only.is_empty() || options.only.iter().any(|name| name == step.name))
             && (!options.fast || step.fast)
             && (options.filter.is_none() || step.filterable)
+            && (step.name != HOSTS
+                || !options.hosts.is_empty()
+                || options.only.iter().any(|name| name == HOSTS))
     };
     Ok(STEPS.iter().filter(wanted).collect())
 }
@@ -248,13 +256,45 @@ impl Run {
         let mut engine = Engine::start(if self.options.keep { Keep::Running } else { Keep::Nothing })?;
         let mut command = process::cargo(&arguments);
         command.env("CONTAINER_EXPORTER_E2E_ENGINE", engine.docker_host());
-        command.env("CONTAINER_EXPORTER_E2E_LAB", "native");
+        command.env("CONTAINER_EXPORTER_E2E_HOST", "native");
         let outcome = libtest(&mut self.with_filter(command, &[]));
         if engine.has_died() {
             engine.print_log_tail();
         }
         engine.stop()?;
         outcome
+    }
+
+    /// The same tests on other hosts; all of them, unless the options name some.
+    fn tests_on_hosts(&self) -> Result<Outcome> {
+        let named = &self.options.hosts;
+        let hosts = Host::ALL.iter().copied().filter(|host| match named.is_empty() {
+            true => *host != Host::Native,
+            false => named.contains(host),
+        });
+        let programs = suite::build()?;
+        let mut counts = Counts::default();
+        let mut ok = true;
+        for host in hosts {
+            match host.prepare(self.may_install())? {
+                Ok(_) => match suite::run(host, &programs, self.options.filter.as_deref()) {
+                    Ok(results) => {
+                        counts.add(results.counts);
+                        ok &= results.ok();
+                    }
+                    Err(Error::Interrupted) => return Err(Error::Interrupted),
+                    Err(Error::Failed(reason)) => {
+                        println!("{} is not to be had: {reason}", host.name());
+                        counts.add(Counts::FAILED);
+                    }
+                },
+                Err(reason) => {
+                    println!("{} is skipped: {reason}", host.name());
+                    counts.add(Counts::SKIPPED);
+                }
+            }
+        }
+        Ok(Outcome::Tests { counts, ok })
     }
 }
 
@@ -267,8 +307,17 @@ mod tests {
     }
 
     #[test]
-    fn without_options_everything_runs() {
-        assert_eq!(names(&TestOptions::default()).len(), STEPS.len());
+    fn without_options_everything_runs_but_the_other_hosts() {
+        let all = names(&TestOptions::default());
+        assert_eq!(all.len(), STEPS.len() - 1);
+        assert!(!all.contains(&HOSTS));
+    }
+
+    #[test]
+    fn other_hosts_run_when_asked_for() {
+        let hosts = vec![Host::Trixie];
+        assert!(names(&TestOptions { hosts, ..TestOptions::default() }).contains(&HOSTS));
+        assert_eq!(names(&TestOptions { only: vec![HOSTS.to_owned()], ..TestOptions::default() }), [HOSTS]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ const FILE: &str = "record.json";
 /// Everything that has to be undone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// The engine's directory: data, sockets, logs.
+    /// The directory of the engine or the guest: data, sockets, logs.
     pub(crate) directory: PathBuf,
     /// The run that owns it.
     owner: Owner,
@@ -44,12 +44,12 @@ const SIDE_EFFECTS: &[&str] = &[
 ];
 
 impl Record {
-    /// Makes the directory and writes the first record.
-    pub(crate) fn create(kept: bool) -> Result<Self> {
+    /// Makes the directory, named after the host, and writes the first record.
+    pub(crate) fn create(host: &str, kept: bool) -> Result<Self> {
         use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
         let home = super::home();
         let me = std::process::id();
-        let directory = home.join(format!("native-{me}"));
+        let directory = home.join(format!("{host}-{me}"));
         let failed = |path: &Path| format!("failed to create {}", path.display());
         std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&home).context(|| failed(&home))?;
         let meta =

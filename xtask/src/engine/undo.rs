@@ -31,6 +31,8 @@ pub(crate) fn undo(record: &Record) -> Result<()> {
         end_processes(record, "containerd-shim", None),
         end_processes(record, "containerd", Some(DAEMON_ENDS)),
         end_processes(record, "docker-proxy", None),
+        // A guest: its processes are in a pid namespace that ends with this one, its mounts in one that ends with them.
+        end_processes(record, "unshare", None),
         remove_cgroups(&containers),
         unmount(record),
         network::remove(record.bridge()),

@@ -1,0 +1,301 @@
+//! The end-to-end test program in a host: built once, run anywhere, its results told with the host's name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use crate::cli::Host;
+use crate::engine::{Engine, Keep};
+use crate::error::{Context as _, Error, Result};
+use crate::lab::guest::{self, Guest};
+use crate::lab::{self};
+use crate::metadata;
+use crate::process::{self, When};
+use crate::step::Counts;
+
+/// How long all tests may take in a host before it is ended.
+const LIMIT: Duration = Duration::from_mins(30);
+/// A guest has one CPU, but most of a test is waiting.
+const GUEST_THREADS: &str = "4";
+/// The oldest C library among the guests.
+const GUEST_GLIBC: Version = Version(2, 41);
+/// Printed by a guest before its first test: what the kernel and systemd say before is for the log only.
+const BEGIN: &str = "lab: the tests begin";
+
+/// The test program and the exporter.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    e2e: PathBuf,
+    exporter: PathBuf,
+}
+
+/// What the tests said in one host.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    /// As libtest counts.
+    pub(crate) counts: Counts,
+    /// The failed tests' names, in the order in which they ended.
+    pub(crate) failed: Vec<String>,
+    /// Why the host ended before its tests, if it did.
+    pub(crate) broken: Option<String>,
+}
+
+impl Results {
+    /// Did everything pass?
+    pub(crate) fn ok(&self) -> bool {
+        self.counts.failed == 0 && self.broken.is_none()
+    }
+
+    /// Reads what libtest printed. Without its summary, the tests that have ended count, and one that failed: what cut them off.
+    fn read(output: &str, broken: Option<String>) -> Self {
+        let mut results = Self { broken, ..Self::default() };
+        let mut ended = Counts::default();
+        let mut summarized = false;
+        for line in output.lines() {
+            results.counts.add_libtest_line(line);
+            summarized |= line.starts_with("test result: ");
+            match test_line(line) {
+                Some((_, "ok")) => ended.passed += 1,
+                Some((_, "ignored")) => ended.skipped += 1,
+                Some((name, "FAILED")) => {
+                    ended.failed += 1;
+                    results.failed.push(name.to_owned());
+                }
+                _ => {}
+            }
+        }
+        if !summarized {
+            results.counts = Counts { failed: ended.failed + 1, ..ended };
+            results.broken.get_or_insert_with(|| "ended before libtest's summary".to_owned());
+        }
+        results
+    }
+}
+
+/// The name and the verdict of a line such as `test oom::a_kill ... ok`.
+fn test_line(line: &str) -> Option<(&str, &str)> {
+    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    Some((name, verdict.split([',', ' ']).next().unwrap_or(verdict)))
+}
+
+/// The line as it reads where several hosts speak: results get the host before the test's name.
+fn with_host(host: &str, line: &str) -> String {
+    match test_line(line) {
+        Some(_) => line.replacen("test ", &format!("test {host}::"), 1),
+        None => line.to_owned(),
+    }
+}
+
+/// Builds both programs so that they run in every host.
+pub(crate) fn build() -> Result<Programs> {
+    let mut command = process::cargo(&["test", "--quiet", "--workspace", "--test", "e2e", "--no-run"]);
+    command.arg("--message-format=json-render-diagnostics");
+    if builder_glibc().is_none_or(|version| version > GUEST_GLIBC) {
+        // A program runs with its builder's C library or a newer one; without any, everywhere. The target is named so that the flag
+        // is not for build scripts and macros.
+        command.args(["--target", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)]);
+        command.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    }
+    let (mut e2e, mut exporter) = (None, None);
+    let finished = process::lines(&mut command, |line| {
+        let Ok(Artifact { target, executable: Some(file) }) = serde_json::from_str(line) else { return };
+        match (target.name.as_str(), target.kind.first().map(String::as_str)) {
+            ("e2e", Some("test")) => e2e = Some(file),
+            ("container-exporter", Some("bin")) => exporter = Some(file),
+            _ => {}
+        }
+    })?;
+    match (finished.status.success(), e2e, exporter) {
+        (true, Some(e2e), Some(exporter)) => Ok(Programs { e2e, exporter }),
+        _ => Err(Error::failed("failed to build the end-to-end tests")),
+    }
+}
+
+/// What cargo says of something it built.
+#[derive(Debug, Deserialize)]
+struct Artifact {
+    target: metadata::Target,
+    executable: Option<PathBuf>,
+}
+
+/// Of a C library: major, minor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32);
+
+fn builder_glibc() -> Option<Version> {
+    let said =
+        process::capture(&mut process::command("getconf", &["GNU_LIBC_VERSION"]), When::Working).ok()?;
+    parse_glibc(&said.text())
+}
+
+/// `glibc 2.36`.
+fn parse_glibc(said: &str) -> Option<Version> {
+    let (major, minor) = said.trim().strip_prefix("glibc ")?.split_once('.')?;
+    Some(Version(major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
+}
+
+/// Runs the tests whose name contains `filter` in a host, which is built if need be.
+pub(crate) fn run(host: Host, programs: &Programs, filter: Option<&str>) -> Result<Results> {
+    let start = Instant::now();
+    let results = match host.suite() {
+        Some(suite) => in_guest(suite, programs, filter),
+        None => natively(host, programs, filter),
+    }?;
+    let name = host.name();
+    results.failed.iter().for_each(|test| println!("failed: {name}::{test}"));
+    if let Some(broken) = &results.broken {
+        println!("{name}: {broken}");
+    }
+    println!("{name}: {} in {:.1} s", results.counts.line(), start.elapsed().as_secs_f64());
+    Ok(results)
+}
+
+fn natively(host: Host, programs: &Programs, filter: Option<&str>) -> Result<Results> {
+    let mut engine = Engine::start_with(lab::programs(host)?, Keep::Nothing)?;
+    let logs = logs(host.name())?;
+    let mut command = Command::new(&programs.e2e);
+    command.args(filter).stdin(std::process::Stdio::null());
+    // Where cargo runs it.
+    command.current_dir("bins/container-exporter");
+    command.envs(environment(host.name(), &engine.docker_host(), &programs.exporter));
+    // What tests say of themselves goes to stderr, and to libtest's stdout if they fail.
+    let mut output = String::new();
+    let finished = process::lines_within(&mut command, LIMIT, |line| {
+        println!("{}", with_host(host.name(), line));
+        output.push_str(line);
+        output.push('\n');
+    });
+    let file = logs.join("e2e.out");
+    fs::write(&file, &output).context(|| format!("failed to write {}", file.display()))?;
+    if engine.has_died() {
+        engine.print_log_tail();
+    }
+    engine.stop()?;
+    let broken = broken(finished.map(|_| ()))?;
+    Ok(Results::read(&output, broken))
+}
+
+fn in_guest(suite: &'static str, programs: &Programs, filter: Option<&str>) -> Result<Results> {
+    let root = lab::debian::ensure(suite)?;
+    let guest = Guest::create(suite, root, &script(suite, filter))?;
+    guest.add("e2e", &programs.e2e)?;
+    guest.add("container-exporter", &programs.exporter)?;
+    let logs = logs(suite)?;
+    let mut begun = false;
+    let ran = guest.run(LIMIT, &logs.join("console.txt"), |line| {
+        if begun {
+            println!("{}", with_host(suite, line));
+        }
+        begun |= line.trim() == BEGIN;
+    });
+    let broken = broken(ran)?;
+    let output = fs::read(guest.lab("e2e.out")).unwrap_or_default();
+    let output = String::from_utf8_lossy(&output);
+    let file = logs.join("e2e.out");
+    fs::write(&file, output.as_bytes()).context(|| format!("failed to write {}", file.display()))?;
+    let results = Results::read(&output, broken);
+    if !results.ok() {
+        println!("{suite}: console.txt and e2e.out are in {}", logs.display());
+    }
+    Ok(results)
+}
+
+/// Ctrl-C ends everything; any other reason is a result of this host.
+fn broken(ran: Result<()>) -> Result<Option<String>> {
+    match ran {
+        Ok(()) => Ok(None),
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        Err(Error::Failed(reason)) => Ok(Some(reason)),
+    }
+}
+
+/// What the guest runs. The output goes to a file, too: a console may lose some.
+fn script(suite: &str, filter: Option<&str>) -> String {
+    let variables = environment(suite, "unix:///run/docker.sock", Path::new("/lab/container-exporter"));
+    let disk = ("CONTAINER_EXPORTER_E2E_DISK", guest::DISK.to_owned());
+    let exports: String = variables
+        .into_iter()
+        .chain([disk])
+        .map(|(name, value)| format!("export {name}={}\n", quoted(&value)))
+        .collect();
+    let filter = filter.map(quoted).unwrap_or_default();
+    format!(
+        "{}{exports}cd /tmp\necho '{BEGIN}'\n\
+         /lab/e2e {filter} --test-threads {GUEST_THREADS} 2>&1 | tee /lab/e2e.out\nsync\n",
+        lab::PRELUDE
+    )
+}
+
+fn environment(host: &str, engine: &str, exporter: &Path) -> Vec<(&'static str, String)> {
+    let mut variables = vec![
+        ("CONTAINER_EXPORTER_E2E_ENGINE", engine.to_owned()),
+        ("CONTAINER_EXPORTER_E2E_HOST", host.to_owned()),
+        ("CONTAINER_EXPORTER_E2E_PROGRAM", exporter.display().to_string()),
+    ];
+    variables.extend(std::env::var("CI").ok().map(|value| ("CI", value)));
+    variables
+}
+
+/// One word for a shell.
+pub(crate) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// Where a host's logs stay after it: its own directory goes with it.
+fn logs(host: &str) -> Result<PathBuf> {
+    let directory = metadata::read()?.target_directory.join("lab").join(host);
+    fs::create_dir_all(&directory).context(|| format!("failed to create {}", directory.display()))?;
+    Ok(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str =
+        "running 3 tests\ntest a::one ... ok\ntest a::two ... FAILED\ntest b ... ignored, slow\n";
+
+    #[test]
+    fn results_are_those_of_the_summary_with_the_failed_ones_names() {
+        let text = format!("{OUTPUT}\ntest result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured\n");
+        let results = Results::read(&text, None);
+        assert_eq!(results.counts, Counts { passed: 1, failed: 1, skipped: 1 });
+        assert_eq!(results.failed, ["a::two"]);
+        assert_eq!(results.broken, None);
+    }
+
+    #[test]
+    fn what_was_cut_off_counts_as_failed() {
+        let results = Results::read(OUTPUT, Some("hung".to_owned()));
+        assert_eq!(results.counts, Counts { passed: 1, failed: 2, skipped: 1 });
+        assert_eq!(results.broken.as_deref(), Some("hung"));
+        assert!(!Results::read("", None).ok(), "a guest that never ran a test");
+        assert!(!Results::read("test result: ok. 1 passed; 0 failed;", Some("panic".to_owned())).ok());
+    }
+
+    #[test]
+    fn a_result_bears_its_hosts_name() {
+        assert_eq!(with_host("forky", "test a::one ... ok"), "test forky::a::one ... ok");
+        assert_eq!(with_host("forky", "test result: ok. 1 passed;"), "test result: ok. 1 passed;");
+    }
+
+    #[test]
+    fn the_c_library_is_compared_by_number() {
+        assert_eq!(parse_glibc("glibc 2.36\n"), Some(Version(2, 36)));
+        assert_eq!(parse_glibc("musl"), None);
+        assert!(Version(2, 5) < GUEST_GLIBC);
+    }
+
+    #[test]
+    fn a_word_survives_the_shell() {
+        let word = "it's; $(a) \"b\"";
+        let said = process::succeed(
+            &mut process::command("sh", &["-c", &format!("printf %s {}", quoted(word))]),
+            When::Guarded,
+        );
+        assert_eq!(said.expect("runs").text(), word);
+    }
+}
