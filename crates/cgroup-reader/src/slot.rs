@@ -38,11 +38,15 @@ pub enum Absence {
     NotReachable,
     /// It was not asked for.
     NotCollected,
+    /// The numbers come from the engine's stats API, which has no such number.
+    NotInStatsApi,
+    /// The numbers come from the engine's stats API, and the newest are too old to be shown.
+    Stale,
 }
 
 impl Absence {
     /// Every reason, in declaration order.
-    pub const ALL: [Absence; 16] = [
+    pub const ALL: [Absence; 18] = [
         Absence::NoController,
         Absence::NoFile,
         Absence::NoKey,
@@ -59,6 +63,8 @@ impl Absence {
         Absence::Sandboxed,
         Absence::NotReachable,
         Absence::NotCollected,
+        Absence::NotInStatsApi,
+        Absence::Stale,
     ];
 
     /// The reason in `snake_case`.
@@ -78,9 +84,11 @@ impl Absence {
             Absence::PermissionDenied => "permission_denied",
             Absence::Malformed => "malformed",
             Absence::Unlimited => "unlimited",
-            Absence::Sandboxed => "sandboxed",
+            Absence::Sandboxed => "sandboxed_runtime",
             Absence::NotReachable => "not_reachable",
             Absence::NotCollected => "not_collected",
+            Absence::NotInStatsApi => "not_in_stats_api",
+            Absence::Stale => "stale",
         }
     }
 }

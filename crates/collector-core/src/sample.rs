@@ -1,6 +1,6 @@
 //! One reading of everything about one container (or the host, or the exporter): what sinks walk over.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 pub use cgroup_reader::Absence;
 use cgroup_reader::Slot;
@@ -117,6 +117,8 @@ pub struct Sample {
     tables: [Table; Dimension::ALL.len()],
     /// The container's cgroup path, once it is known.
     pub cgroup: Option<Arc<str>>,
+    /// When its numbers were taken, where that was before they were asked for: the engine's stats API is polled.
+    pub taken_at: Option<Instant>,
 }
 
 impl Sample {
@@ -127,6 +129,7 @@ impl Sample {
             scalars: vec![Reading::Absent(reason); catalogue::get().len()].into(),
             tables: std::array::from_fn(|_| Table::default()),
             cgroup: None,
+            taken_at: None,
         }
     }
 
@@ -135,7 +138,7 @@ impl Sample {
     #[must_use]
     pub fn of_container(reason: Absence) -> Self {
         let scalars = vec![Reading::Absent(reason); catalogue::get().container_rows()].into();
-        Self { scalars, tables: std::array::from_fn(|_| Table::default()), cgroup: None }
+        Self { scalars, tables: std::array::from_fn(|_| Table::default()), cgroup: None, taken_at: None }
     }
 
     /// What is known of a row.

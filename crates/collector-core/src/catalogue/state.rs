@@ -17,7 +17,7 @@ pub(super) const STATE: &[Attribute] = &[Attribute { name: "state", values: Valu
 pub(super) mod ids {
     pub use super::{
         CREATION_TIME, EXIT_CODE, FINISHED_TIME, HEALTH_STATE, INFO, LAST_SEEN, OOM_EVENTS, RESTART_COUNT,
-        RESTARTS, START_TIME, STATE_SET,
+        RESTARTS, SAMPLE_AGE, START_TIME, STATE_SET,
     };
 }
 
@@ -104,5 +104,9 @@ rows! { 0;
     LAST_SEEN = Row::container(Group::State,
         MetricDef::gauge("container.last_seen", Unit::UnixSeconds, G, "When the container was last seen, Unix time.")
             .named("container_last_seen", "cAdvisor's name").aliased(cadvisor!("container_last_seen")),
+        Source::Collector);
+    SAMPLE_AGE = Row::container(Group::State,
+        MetricDef::gauge("container.sample.age", Unit::Seconds, G,
+            "How old the container's numbers are where they come from the engine's stats API (remote engines, sandboxed runtimes); absent where the kernel is read."),
         Source::Collector);
 }

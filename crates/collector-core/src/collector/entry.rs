@@ -17,7 +17,7 @@ use super::{
     lock,
 };
 use crate::{
-    Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal, State,
+    Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal, State, Value,
     catalogue::{self, Dimension, Inputs, Source, ids},
     cpu::{CpuReading, CpuWindow, Monotonic},
 };
@@ -312,7 +312,15 @@ impl Entry {
 
     /// Counts what a sample tells, and fills the rows that need an earlier sample.
     fn account(&self, run: u64, sample: &mut Sample, shared: &Shared) {
-        let now = Monotonic::new(shared.now().saturating_duration_since(shared.started));
+        // Numbers that were polled are as old as they are: the same ones twice are no idle time.
+        let now = shared.now();
+        let taken = sample.taken_at.unwrap_or(now);
+        if sample.taken_at.is_some() {
+            let age = now.saturating_duration_since(taken).as_nanos();
+            let age = u64::try_from(age).unwrap_or(u64::MAX);
+            sample.set(ids::SAMPLE_AGE, Reading::Value(Value::Nanos(age)));
+        }
+        let now = Monotonic::new(taken.saturating_duration_since(shared.started));
         let mut state = lock(&self.state);
         if state.run != run {
             return;
