@@ -81,7 +81,7 @@ pub use host::{Host, HostError, Layout, Namespace, Process, Roots};
 #[cfg(all(feature = "reader", target_os = "linux"))]
 pub use reader::{Gone, Handle};
 #[cfg(all(feature = "reader", target_os = "linux"))]
-pub use tree::{Directories, Scan, ScanLimits, find_by_id, scan, scan_within};
+pub use tree::{Choice, Chosen, Directories, Scan, ScanLimits, choose_within, find_by_id, scan, scan_within};
 #[cfg(all(feature = "reader", target_os = "linux"))]
 pub use tree_watch::{TreeEvent, TreeWatch};
 

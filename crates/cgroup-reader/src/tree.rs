@@ -1,5 +1,6 @@
 //! The cgroup tree: a container's directories, finding one by its id, and finding all.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,9 +124,49 @@ pub fn scan_within(host: &Host, limits: ScanLimits) -> Scan {
         {
             scan.found.push(found);
         }
-        scan.found.len() < limits.found_max
+        if scan.found.len() < limits.found_max { Step::Enter } else { Step::Stop }
     });
     scan
+}
+
+/// What [`choose_within`] does with one cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// It is one of those wanted.
+    pub take: bool,
+    /// There may be more of them below it.
+    pub enter: bool,
+}
+
+/// What [`choose_within`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Chosen {
+    /// Paths in their hierarchy, beginning with `/`, in order and each once.
+    pub cgroups: Vec<String>,
+    /// Whether a limit ended the walk early.
+    pub truncated: bool,
+}
+
+/// The cgroups that `choose` takes, whatever their names. On v1 and hybrid hosts each hierarchy is walked, since a manager
+/// may make a cgroup in some of them only; `choose` is then asked about the same path several times.
+#[must_use]
+pub fn choose_within(host: &Host, limits: ScanLimits, mut choose: impl FnMut(&str) -> Choice) -> Chosen {
+    let mut found = BTreeSet::new();
+    let mut truncated = false;
+    for hierarchy in host.distinct_hierarchies() {
+        truncated |= !walk_hierarchy(hierarchy, limits, |cgroup| {
+            let choice = choose(cgroup);
+            if choice.take {
+                if found.len() >= limits.found_max && !found.contains(cgroup) {
+                    return Step::Stop;
+                }
+                found.insert(cgroup.to_owned());
+            }
+            if choice.enter { Step::Enter } else { Step::Pass }
+        });
+    }
+    Chosen { cgroups: found.into_iter().collect(), truncated }
 }
 
 /// The cgroup whose last component is `id`, or ends in it after a prefix (`docker-<id>.scope`): for processes whose path
@@ -144,7 +185,7 @@ pub fn find_by_id(host: &Host, id: &str) -> Option<CgroupPath> {
         if fits {
             found = Some(CgroupPath::everywhere(cgroup));
         }
-        !fits
+        if fits { Step::Stop } else { Step::Enter }
     });
     found
 }
@@ -170,12 +211,41 @@ impl Host {
             .into_iter()
             .find_map(|controller| self.hierarchy(controller))
     }
+
+    /// The hierarchies with numbers of containers, each once.
+    fn distinct_hierarchies(&self) -> Vec<&Hierarchy> {
+        use Controller::{Blkio, Core, Cpu, Cpuacct, Memory, Pids};
+        let mut distinct: Vec<&Hierarchy> = Vec::new();
+        for controller in [Memory, Cpuacct, Cpu, Pids, Blkio, Core] {
+            if let Some(hierarchy) = self.hierarchy(controller)
+                && !distinct.contains(&hierarchy)
+            {
+                distinct.push(hierarchy);
+            }
+        }
+        distinct
+    }
 }
 
-/// Visits each cgroup below the mount, parents first, until `visit` returns false; symbolic links are not followed. Returns
+/// Where a walk goes from a cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// On, and into it.
+    Enter,
+    /// On, past it.
+    Pass,
+    /// Nowhere.
+    Stop,
+}
+
+/// [`walk_hierarchy`] through the hierarchy in which all containers show.
+fn walk(host: &Host, limits: ScanLimits, visit: impl FnMut(&str) -> Step) -> bool {
+    host.scanned_hierarchy().is_none_or(|hierarchy| walk_hierarchy(hierarchy, limits, visit))
+}
+
+/// Visits each cgroup below the mount, parents first, until `visit` stops it; symbolic links are not followed. Returns
 /// false if it, or a limit, ended the walk.
-fn walk(host: &Host, limits: ScanLimits, mut visit: impl FnMut(&str) -> bool) -> bool {
-    let Some(hierarchy) = host.scanned_hierarchy() else { return true };
+fn walk_hierarchy(hierarchy: &Hierarchy, limits: ScanLimits, mut visit: impl FnMut(&str) -> Step) -> bool {
     let mut queue = std::collections::VecDeque::from([(String::new(), 0)]);
     let mut left = limits.directories_max;
     let mut complete = true;
@@ -195,8 +265,10 @@ fn walk(host: &Host, limits: ScanLimits, mut visit: impl FnMut(&str) -> bool) ->
             }
             left -= 1;
             let child = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
-            if !visit(&hierarchy.cgroup(&child)) {
-                return false;
+            match visit(&hierarchy.cgroup(&child)) {
+                Step::Stop => return false,
+                Step::Pass => continue,
+                Step::Enter => {}
             }
             if depth + 1 < limits.depth_max {
                 queue.push_back((child, depth + 1));

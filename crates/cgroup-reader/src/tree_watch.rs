@@ -120,6 +120,11 @@ impl TreeWatch {
         has_room
     }
 
+    /// Watches one cgroup for those made and removed in it. Returns false if there was no room, as [`TreeWatch::add_parents`].
+    pub fn add_parent(&self, cgroup: &str) -> bool {
+        self.shared.add(cgroup) != Err(Refused::Full)
+    }
+
     /// The number of watched parents.
     #[must_use]
     pub fn parents(&self) -> usize {

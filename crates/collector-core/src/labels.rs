@@ -30,7 +30,8 @@ use std::collections::{BTreeSet, HashSet};
 pub const MAX_KEY_BYTES: usize = 512;
 
 /// The names that the exporter's own identity labels use, in any profile.
-pub const IDENTITY_NAMES: [&str; 5] = ["container_id", "container_name", "id", "image", "name"];
+pub const IDENTITY_NAMES: [&str; 7] =
+    ["container_id", "container_name", "id", "image", "name", "slice", "unit"];
 
 /// What becomes of a value that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -219,6 +219,10 @@ pub struct Container {
     pub pod: Option<Arc<str>>,
     /// Owner of a rootless engine.
     pub uid: Option<u32>,
+    /// The systemd unit, as `systemctl` prints it, of what no engine runs.
+    pub unit: Option<Arc<str>>,
+    /// The systemd slice that the unit is in.
+    pub slice: Option<Arc<str>>,
 }
 
 impl Container {
@@ -247,6 +251,8 @@ impl Container {
             runtime: None,
             pod: None,
             uid: None,
+            unit: None,
+            slice: None,
         }
     }
 

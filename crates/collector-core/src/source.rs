@@ -107,6 +107,12 @@ pub trait Inventory: Send + Sync + 'static {
         false
     }
 
+    /// Whether it tells of what no engine runs: what another inventory says of the same container wins, and a fallback is
+    /// heard as if this one were not there.
+    fn is_supplement(&self) -> bool {
+        false
+    }
+
     /// Tells a fallback that it will not be heard again, so that it need not look any more.
     fn retire(&self) {}
 

@@ -8,7 +8,7 @@
 use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
 use collector_core::{
-    Container, ContainerSample, Snapshot,
+    Container, ContainerSample, Engine, Snapshot,
     labels::{LabelPolicy, LabelSet},
 };
 use exposition::LabelBlock;
@@ -214,11 +214,15 @@ fn own_labels(container: &Container, cgroup: Option<&str>, profile: Profile) -> 
             known("container_id", Some(container.id.short())),
             known("container_name", name),
             known("image", image),
+            known("slice", container.slice.as_deref()),
+            known("unit", container.unit.as_deref()),
         ],
         Profile::Cadvisor => {
             let made_up = || format!("/{}/{}", container.engine.as_str(), container.id);
             let id = cgroup.map_or_else(made_up, str::to_owned);
-            [known("id", Some(&id)), known("image", image), known("name", name)]
+            // cAdvisor names no unit, and dashboards tell containers from units by that.
+            let name = name.filter(|_| container.engine != Engine::Kernel);
+            [known("id", Some(&id)), known("image", image), known("name", name), None, None]
         }
     };
     labels.into_iter().flatten().collect()

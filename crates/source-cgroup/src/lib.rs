@@ -1,6 +1,7 @@
-//! Containers found by scanning the cgroup tree: ids without names, for hosts where no engine answers.
+//! Containers found by scanning the cgroup tree: ids without names, for hosts where no engine answers, and what no engine runs.
 //!
-//! [`ScanInventory`] is a fallback: a collector hears it only until an engine has listed its containers.
+//! [`ScanInventory`] is a fallback: a collector hears it only until an engine has listed its containers. [`IncludeInventory`]
+//! stands beside the engines: it tells of the cgroups that an [`Include`] chooses, such as those of systemd's services.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -36,6 +37,13 @@
 //!   runs apart; another run is one in a new directory, or one whose every process is younger than the last look.
 //! - **Whether it runs:** only cgroups with processes count. Engines leave empty ones behind on cgroup v1.
 //!
+//! # Units
+//!
+//! [`IncludeInventory`] shows a systemd unit under the path of its cgroup, with the names of the unit and of its slice as the
+//! path has them: nobody is asked over D-Bus. One run lasts from the cgroup's creation to its end, whichever processes come
+//! and go. Cgroups within containers are the containers' own, and a container that an engine may own is told late, so that
+//! the engine speaks first.
+//!
 //! # Why this shape
 //!
 //! A scan costs some ten microseconds for each container, so it happens at start, when the collector asks for it (it watches
@@ -49,12 +57,22 @@ compile_error!("source-cgroup scans Linux cgroups: build it for Linux, or leave 
 #[cfg(target_os = "linux")]
 mod clock;
 #[cfg(target_os = "linux")]
+mod follow;
+#[cfg(target_os = "linux")]
+mod include;
+#[cfg(target_os = "linux")]
+mod included;
+#[cfg(target_os = "linux")]
 mod inventory;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
 mod scanner;
 
+#[cfg(target_os = "linux")]
+pub use include::{Include, PATTERN_BYTES_MAX, PatternError, PatternProblem};
+#[cfg(target_os = "linux")]
+pub use included::IncludeInventory;
 #[cfg(target_os = "linux")]
 pub use inventory::{Options, ScanInventory};
 

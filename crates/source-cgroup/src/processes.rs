@@ -1,11 +1,11 @@
-//! The processes of a container: its own cgroup's and those below it.
+//! The processes of a cgroup: its own and those below it.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use cgroup_reader::{CgroupPath, Controller, Directories, Found, Host, Process, classify};
+use cgroup_reader::{CgroupPath, Controller, Directories, Host, Process, classify};
 
 /// Cgroups below one container that are looked into (systemd inside makes some dozens).
 const DIRECTORIES_MAX: usize = 256;
@@ -22,9 +22,9 @@ pub(crate) struct Place {
 
 impl Place {
     /// `None` if it has gone.
-    pub(crate) fn of(host: &Host, found: &Found) -> Option<Place> {
+    pub(crate) fn of(host: &Host, cgroup: &str) -> Option<Place> {
         use Controller::{Blkio, Core, Cpu, Cpuacct, Memory, Pids};
-        let directories = Directories::of(host, &CgroupPath::everywhere(&found.path));
+        let directories = Directories::of(host, &CgroupPath::everywhere(cgroup));
         [Memory, Cpuacct, Cpu, Pids, Blkio, Core].into_iter().find_map(|controller| {
             let directory = directories.path(controller)?;
             let inode = fs::metadata(&directory).ok()?.ino();
@@ -44,12 +44,12 @@ pub(crate) enum Occupants {
     Seen(Process),
 }
 
-/// Looks through the container's cgroup and those below it, but not into containers nested in it.
-pub(crate) fn occupants(host: &Host, found: &Found, place: &Place) -> Occupants {
+/// Looks through the cgroup and those below it, but not into containers nested in it.
+pub(crate) fn occupants(host: &Host, cgroup: &str, place: &Place) -> Occupants {
     let mut oldest: Option<Process> = None;
     let mut somebody = false;
     let mut left = PROCESSES_MAX;
-    let mut queue = VecDeque::from([(place.directory.clone(), found.path.clone())]);
+    let mut queue = VecDeque::from([(place.directory.clone(), cgroup.to_owned())]);
     for _ in 0..DIRECTORIES_MAX {
         let Some((directory, cgroup)) = queue.pop_front() else { break };
         // A cgroup that is gone by now has no processes; nor has one whose threads are counted above it.

@@ -7,6 +7,7 @@ use cgroup_reader::{Found, Host, HostError, Namespace, Process, Roots, ScanLimit
 use collector_core::{Container, ContainerId, Engine, State};
 
 use crate::clock::Clock;
+use crate::follow::{Eyes, Look};
 use crate::processes::{Occupants, Place, occupants};
 
 /// A container this young is not told yet: runtimes start it through helpers that are in its cgroup for some ten
@@ -20,17 +21,6 @@ struct Run {
     /// Its oldest process, as far as it can be seen.
     first: Option<Process>,
     started_at: Option<SystemTime>,
-}
-
-/// What a look found.
-#[derive(Debug)]
-pub(crate) struct Look {
-    /// Running containers, by id.
-    pub(crate) containers: Vec<Container>,
-    /// Some are too young to be told.
-    pub(crate) settling: bool,
-    /// A limit ended the scan early.
-    pub(crate) truncated: bool,
 }
 
 /// What is remembered from one look to the next.
@@ -49,16 +39,39 @@ impl Scanner {
         Scanner { roots, limits, host: None, runs: BTreeMap::new(), looked_at: None }
     }
 
-    /// The host as the last look found it.
-    pub(crate) fn host(&self) -> Option<&Host> {
+    /// The run that a container is in; `None` if it has no processes, or has gone.
+    fn run(&self, host: &Host, clock: &Clock, found: &Found) -> Option<Run> {
+        let place = Place::of(host, &found.path)?;
+        let before = self.runs.get(&found.id).filter(|run| run.inode == place.inode);
+        if let Some(run) = before
+            && run.first.is_some_and(|first| host.is_running(first))
+        {
+            return Some(*run);
+        }
+        let first = match occupants(host, &found.path, &place) {
+            Occupants::Nobody => return None,
+            Occupants::Unseen => None,
+            Occupants::Seen(process) => Some(process),
+        };
+        // The same directory without its first process: the same run if somebody was there at the last look already.
+        let is_younger =
+            |process| self.looked_at.is_some_and(|looked_at| clock.after_boot(process) > looked_at);
+        match before {
+            Some(run) if !first.is_some_and(is_younger) => Some(Run { first, ..*run }),
+            _ => {
+                let started_at = first.and_then(|process| clock.started_at(process));
+                Some(Run { inode: place.inode, first, started_at })
+            }
+        }
+    }
+}
+
+impl Eyes for Scanner {
+    fn host(&self) -> Option<&Host> {
         self.host.as_ref()
     }
 
-    /// Looks at the tree. Blocks.
-    ///
-    /// # Errors
-    /// There is no cgroup file system to be found.
-    pub(crate) fn look(&mut self) -> Result<Look, HostError> {
+    fn look(&mut self) -> Result<Look, HostError> {
         let mut host = match self.host.take() {
             Some(host) => host,
             None => Host::detect(&self.roots)?,
@@ -92,32 +105,6 @@ impl Scanner {
         self.looked_at = clock.uptime;
         self.host = Some(host);
         Ok(look)
-    }
-
-    /// The run that a container is in; `None` if it has no processes, or has gone.
-    fn run(&self, host: &Host, clock: &Clock, found: &Found) -> Option<Run> {
-        let place = Place::of(host, found)?;
-        let before = self.runs.get(&found.id).filter(|run| run.inode == place.inode);
-        if let Some(run) = before
-            && run.first.is_some_and(|first| host.is_running(first))
-        {
-            return Some(*run);
-        }
-        let first = match occupants(host, found, &place) {
-            Occupants::Nobody => return None,
-            Occupants::Unseen => None,
-            Occupants::Seen(process) => Some(process),
-        };
-        // The same directory without its first process: the same run if somebody was there at the last look already.
-        let is_younger =
-            |process| self.looked_at.is_some_and(|looked_at| clock.after_boot(process) > looked_at);
-        match before {
-            Some(run) if !first.is_some_and(is_younger) => Some(Run { first, ..*run }),
-            _ => {
-                let started_at = first.and_then(|process| clock.started_at(process));
-                Some(Run { inode: place.inode, first, started_at })
-            }
-        }
     }
 }
 

@@ -1,0 +1,182 @@
+//! Looking again and again, and telling what changed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use cgroup_reader::{Host, HostError, ScanLimits};
+use collector_core::{Change, Changes, Closed, Container, EngineInfo, SourceCounters, SourceStatus};
+use tokio::sync::Notify;
+
+use crate::Options;
+use crate::scanner::SETTLE;
+
+/// What a look found.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// Running containers, by id.
+    pub(crate) containers: Vec<Container>,
+    /// Some are too young to be told.
+    pub(crate) settling: bool,
+    /// A limit ended the scan early.
+    pub(crate) truncated: bool,
+}
+
+/// Whoever can look at the tree.
+pub(crate) trait Eyes: Send + 'static {
+    /// The host as the last look found it.
+    fn host(&self) -> Option<&Host>;
+
+    /// Looks at the tree. Blocks.
+    ///
+    /// # Errors
+    /// There is no cgroup file system to be found.
+    fn look(&mut self) -> Result<Look, HostError>;
+}
+
+/// What an inventory that looks needs besides its eyes.
+#[derive(Debug)]
+pub(crate) struct Following {
+    pub(crate) options: Options,
+    /// Whether a list that was asked for is sent even if it is the last one again.
+    repeats: bool,
+    /// Wakes whoever waits for the next look.
+    pub(crate) wake: Arc<Notify>,
+    asked: AtomicBool,
+    retired: AtomicBool,
+    scans: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// What the collector was last told.
+#[derive(Debug, Default)]
+struct Told {
+    status: Option<SourceStatus>,
+    list: Option<Vec<Container>>,
+    truncated: bool,
+}
+
+impl Following {
+    pub(crate) fn new(options: Options, repeats: bool) -> Following {
+        Following {
+            options,
+            repeats,
+            wake: Arc::default(),
+            asked: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            scans: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Looks until the collector has ended, or [`Following::retire`].
+    pub(crate) async fn run(&self, eyes: impl Eyes, changes: Changes) {
+        // Either way there is nobody left to tell.
+        let (Ok(()) | Err(Closed)) = self.follow(eyes, &changes).await;
+        changes.closed().await;
+    }
+
+    pub(crate) fn relist(&self) {
+        self.asked.store(true, Relaxed);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Relaxed);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
+    }
+
+    pub(crate) fn counters(&self) -> SourceCounters {
+        let mut counters = SourceCounters::default();
+        counters.lists = self.scans.load(Relaxed);
+        counters.request_errors = self.failures.load(Relaxed);
+        counters
+    }
+
+    async fn follow(&self, mut eyes: impl Eyes, changes: &Changes) -> Result<(), Closed> {
+        let mut told = Told::default();
+        while !self.retired.load(Relaxed) {
+            let asked = self.asked.swap(false, Relaxed);
+            let scan = tokio::task::spawn_blocking(move || {
+                let look = eyes.look();
+                (eyes, look)
+            });
+            // It fails only where the runtime is ending.
+            let (back, look) = tokio::select! {
+                scanned = scan => scanned.map_err(|_| Closed)?,
+                () = changes.closed() => return Err(Closed),
+            };
+            eyes = back;
+            self.scans.fetch_add(1, Relaxed);
+            if asked && self.repeats {
+                told.list = None;
+            }
+            let wait = match look {
+                Ok(look) => self.tell(look, eyes.host(), &mut told, changes).await?,
+                Err(error) => {
+                    self.failures.fetch_add(1, Relaxed);
+                    told.status(SourceStatus::Down(error.to_string()), changes).await?;
+                    self.options.interval
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.wake.notified() => {}
+                () = changes.closed() => return Err(Closed),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what is news; returns the time until the next look.
+    async fn tell(
+        &self,
+        look: Look,
+        host: Option<&Host>,
+        told: &mut Told,
+        changes: &Changes,
+    ) -> Result<std::time::Duration, Closed> {
+        if let Some(host) = host {
+            told.status(SourceStatus::Up(info(host)), changes).await?;
+        }
+        if look.truncated && !std::mem::replace(&mut told.truncated, true) {
+            let ScanLimits { depth_max, directories_max, found_max } = self.options.limits;
+            tracing::warn!(
+                depth_max,
+                directories_max,
+                found_max,
+                "the cgroup tree is larger than a scan may look through: containers beyond are not shown"
+            );
+        }
+        if told.list.as_ref() != Some(&look.containers) {
+            told.list = Some(look.containers.clone());
+            changes.send(Change::Listed(look.containers)).await?;
+        }
+        Ok(if look.settling { self.options.interval.min(SETTLE) } else { self.options.interval })
+    }
+}
+
+impl Told {
+    async fn status(&mut self, status: SourceStatus, changes: &Changes) -> Result<(), Closed> {
+        if self.status.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        self.status = Some(status.clone());
+        changes.send(Change::Status(status)).await
+    }
+}
+
+/// The kernel as an engine: its release, and how cgroups are mounted as the version of its API.
+fn info(host: &Host) -> EngineInfo {
+    let release = std::fs::read_to_string(host.roots().proc.join("sys/kernel/osrelease")).unwrap_or_default();
+    EngineInfo {
+        engine: collector_core::Engine::Kernel.as_str().to_owned(),
+        version: release.trim().to_owned(),
+        api_version: format!("cgroup {}", host.layout().as_str()),
+        endpoint: host.roots().cgroup.display().to_string(),
+        ..EngineInfo::default()
+    }
+}
