@@ -211,6 +211,40 @@ fn pids_of_a_foreign_namespace_are_never_opened() {
     assert_eq!(sampler.open(&gone, listener().0).err(), Some(Absence::NotReachable));
 }
 
+/// From a private cgroup namespace `/proc` names the cgroup of another container `/../<id>`, the tree by its whole path.
+#[test]
+fn a_process_is_known_from_a_private_cgroup_namespace() {
+    let (tree, processes) = Machine::unpack("v2-6.12");
+    let pid = processes[0].pid();
+    tree.write(&format!("proc/{pid}/cgroup"), &format!("0::/../{}\n", id("web")));
+    let sampler = sampler(&tree);
+    let named = container("web", Some(pid));
+    let mut scanned = named.clone();
+    scanned.cgroup = Some(format!("/docker/{}", id("web")).into());
+    for container in [named, scanned] {
+        let mut probe = sampler.open(&container, listener().0).expect("a probe");
+        assert_eq!(interfaces(&mut *probe), None, "its network is read: {:?}", container.cgroup);
+    }
+}
+
+/// What is mounted may be only a part of the tree: a container that runs beyond it is out of reach, and not at its end.
+#[test]
+fn a_cgroup_that_is_not_mounted_is_out_of_reach() {
+    let (tree, mut processes) = Machine::unpack("v2-6.12");
+    let directory = tree.path(&format!("sys/fs/cgroup/docker/{}", id("web")));
+    fs::remove_dir_all(directory).expect("a directory of the tree");
+    let sampler = sampler(&tree);
+    let pid = processes[0].pid();
+    let open = || sampler.open(&container("web", Some(pid)), listener().0).err();
+    assert_eq!(open(), Some(Absence::NotReachable));
+    let stat = tree.path(&format!("proc/{pid}/cgroup"));
+    fs::write(&stat, format!("0::/../{}\n", id("web"))).expect("a file of the tree");
+    assert_eq!(open(), Some(Absence::NotReachable), "nor by its id");
+    fs::remove_dir_all(tree.path(&format!("proc/{pid}"))).expect("a directory of the tree");
+    assert_eq!(open(), Some(Absence::NotRunning), "it has ended");
+    processes.clear();
+}
+
 /// A process that the engine did not name may be any: its end is not the container's.
 #[test]
 fn the_end_of_an_unnamed_process_is_no_exit() {

@@ -187,11 +187,13 @@ impl KernelSampler {
             Some(pid) if !foreign => host.process(pid).ok(),
             _ => None,
         };
-        if let Some(path) = &container.cgroup {
-            let process = process.filter(|process| is_below(host, *process, path));
-            return Ok((CgroupPath::everywhere(path), process));
-        }
         let id = container.id.as_str();
+        if let Some(path) = &container.cgroup {
+            // Seen from a private cgroup namespace, the same cgroup has one name in the tree and another in `/proc`.
+            let is_its =
+                |process: &Process| is_below(host, *process, path) || in_container(host, *process, id);
+            return Ok((CgroupPath::everywhere(path), process.filter(is_its)));
+        }
         if let Some(process) = process
             && let Ok(path) = host.cgroup_path(process.pid)
             && !path.is_foreign()
@@ -200,9 +202,11 @@ impl KernelSampler {
             return Ok((own_cgroups(&path.cut(), id), Some(process)));
         }
         // A pid of another namespace, or one that was given to another process: the tree still has the id.
+        let process = process.filter(|process| in_container(host, *process, id));
         match self.find(id) {
-            Some(path) => Ok((path, process.filter(|process| in_container(host, *process, id)))),
-            None if foreign => Err(Absence::NotReachable),
+            Some(path) => Ok((path, process)),
+            // It runs, but what is mounted here does not show its cgroup.
+            None if foreign || process.is_some() => Err(Absence::NotReachable),
             None => Err(Absence::NotRunning),
         }
     }
@@ -254,8 +258,10 @@ impl Sampler for KernelSampler {
         if process.is_none() && container.pid.is_none() {
             process = network::first_process(&shared.host, &directories);
         }
-        let handle = Handle::open(&shared.host, &directories, process, &shared.budget)
-            .map_err(|_| Absence::NotRunning)?;
+        let handle = Handle::open(&shared.host, &directories, process, &shared.budget).map_err(|_| {
+            let runs = process.is_some_and(|process| shared.host.is_running(process));
+            if runs { Absence::NotReachable } else { Absence::NotRunning }
+        })?;
         let token = shared.next_token.fetch_add(1, Relaxed);
         shared.signals.set(token, on_signal);
         // A process that the engine did not name may be any of them, and its end that of none but itself.
