@@ -1,4 +1,4 @@
-//! Requests to an engine over its unix socket, on kept connections.
+//! Requests to an engine over its unix socket or TCP, on kept connections.
 //!
 //! bollard makes the `/_ping` (through [`Client`] as its transport). The other requests are our own, because in
 //! bollard 0.21
@@ -12,7 +12,7 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -28,9 +28,9 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::UnixStream, time::timeout};
+use tokio::time::timeout;
 
-use crate::{Endpoint, read::ApiVersion};
+use crate::{Endpoint, read::ApiVersion, remote::transport::Transport};
 
 /// Idle connections kept: as many as requests are made at a time.
 const IDLE_MAX: usize = 4;
@@ -39,10 +39,10 @@ const IDLE_MAX: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     /// Nobody could be reached.
-    #[error("{}", connect_advice(path, error))]
+    #[error("{}", advice(endpoint, error))]
     Connect {
-        /// The socket.
-        path: PathBuf,
+        /// Where.
+        endpoint: Endpoint,
         /// Why.
         #[source]
         error: io::Error,
@@ -104,9 +104,34 @@ impl Fault {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::BAD_REQUEST)
     }
 
+    /// Whether somebody forbids it: a proxy before the engine, most likely.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if *status == StatusCode::FORBIDDEN)
+    }
+
+    /// Whether no whole answer came in time.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
     /// Whether the engine says that there is no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+}
+
+fn advice(endpoint: &Endpoint, error: &io::Error) -> String {
+    match endpoint {
+        Endpoint::Unix(path) => connect_advice(path, error),
+        Endpoint::Tcp { .. } => match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                format!("nobody listens on {endpoint}: start the engine, or open its port")
+            }
+            io::ErrorKind::TimedOut => {
+                format!("{endpoint} does not accept connections: is it up, is a firewall between?")
+            }
+            _ => format!("failed to connect to {endpoint}: {error}"),
+        },
     }
 }
 
@@ -173,7 +198,7 @@ pub(crate) struct Client {
 
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
+    transport: Transport,
     connect_timeout: Duration,
     idle: Mutex<Vec<Connection>>,
     hello: Mutex<Hello>,
@@ -191,24 +216,29 @@ impl Client {
         connect_timeout: Duration,
         counts: Arc<RequestCounts>,
     ) -> Result<Self, Fault> {
-        let Endpoint::Unix(path) = endpoint;
-        let shared = Shared {
-            path: path.clone(),
-            connect_timeout,
-            idle: Mutex::default(),
-            hello: Mutex::default(),
-            counts,
-        };
-        let client = Self { shared: Arc::new(shared) };
+        let client = Self::new(endpoint, connect_timeout, counts)?;
         let connection = client.open().await?;
         client.keep(connection);
         Ok(client)
     }
 
+    /// One that connects when something is asked.
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        connect_timeout: Duration,
+        counts: Arc<RequestCounts>,
+    ) -> Result<Self, Fault> {
+        let transport =
+            Transport::new(endpoint).map_err(|error| Fault::Connect { endpoint: endpoint.clone(), error })?;
+        let shared =
+            Shared { transport, connect_timeout, idle: Mutex::default(), hello: Mutex::default(), counts };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
     async fn open(&self) -> Result<Connection, Fault> {
-        let path = &self.shared.path;
-        let fault = |error| Fault::Connect { path: path.clone(), error };
-        let stream = timeout(self.shared.connect_timeout, UnixStream::connect(path))
+        let transport = &self.shared.transport;
+        let fault = |error| Fault::Connect { endpoint: transport.endpoint().clone(), error };
+        let stream = timeout(self.shared.connect_timeout, transport.connect())
             .await
             .map_err(|_| fault(io::ErrorKind::TimedOut.into()))?
             .map_err(fault)?;

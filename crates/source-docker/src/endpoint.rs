@@ -13,10 +13,42 @@ use collector_core::Engine;
 pub enum Endpoint {
     /// A unix socket.
     Unix(PathBuf),
+    /// Another machine, by TCP.
+    Tcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// Port.
+        port: u16,
+        /// How TLS is spoken; `None` for none.
+        tls: Option<TlsFiles>,
+    },
+}
+
+/// The folder with the files of TLS, as `DOCKER_CERT_PATH` names it: `ca.pem`, of which the engine's certificate must
+/// come, and `cert.pem` with `key.pem`, which prove to the engine who we are (both may be missing).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TlsFiles {
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+impl TlsFiles {
+    /// TLS as Docker's client takes it from the environment: `DOCKER_CERT_PATH`, or `~/.docker` where
+    /// `DOCKER_TLS_VERIFY` is set. Unlike there, the engine's certificate is checked in any case.
+    #[must_use]
+    pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
+        let home = || Some(Path::new(&set("HOME")?).join(".docker"));
+        let folder = set("DOCKER_CERT_PATH")
+            .map(PathBuf::from)
+            .or_else(|| set("DOCKER_TLS_VERIFY").and_then(|_| home()))?;
+        Some(Self { folder })
+    }
 }
 
 impl Endpoint {
-    /// Reads an address as `DOCKER_HOST` spells it: `unix:///var/run/docker.sock`, or a bare absolute path.
+    /// Reads an address as `DOCKER_HOST` spells it: `unix:///var/run/docker.sock`, a bare absolute path, or
+    /// `tcp://host:2375`, which speaks TLS only [`with_tls`](Self::with_tls).
     ///
     /// # Errors
     ///
@@ -25,7 +57,10 @@ impl Endpoint {
         let fault = |kind| EndpointError { address: address.to_owned(), kind };
         let path = match address.split_once("://") {
             Some(("unix", path)) => path,
-            Some(("tcp" | "http" | "https" | "npipe" | "ssh" | "fd", _)) => {
+            Some(("tcp", rest)) => {
+                return tcp(rest).ok_or_else(|| fault(EndpointErrorKind::NoHostAndPort));
+            }
+            Some(("http" | "https" | "npipe" | "ssh" | "fd", _)) => {
                 return Err(fault(EndpointErrorKind::NotYet));
             }
             Some(_) => return Err(fault(EndpointErrorKind::UnknownScheme)),
@@ -36,12 +71,45 @@ impl Endpoint {
         }
         Ok(Self::Unix(path.into()))
     }
+
+    /// The same with TLS, where it is reached by TCP.
+    #[must_use]
+    pub fn with_tls(self, files: Option<TlsFiles>) -> Self {
+        match self {
+            Self::Tcp { host, port, tls } => Self::Tcp { host, port, tls: files.or(tls) },
+            Self::Unix(path) => Self::Unix(path),
+        }
+    }
+
+    /// Whether the kernel that counts its containers is another machine's.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        matches!(self, Self::Tcp { .. })
+    }
+}
+
+/// Reads `host:port` or `[::1]:port`, with at most a slash after it.
+fn tcp(rest: &str) -> Option<Endpoint> {
+    let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':')?;
+    let bare = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']')?,
+        None if host.contains(':') => return None,
+        None => host,
+    };
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '?' | '#');
+    let port: u16 = port.parse().ok()?;
+    if bare.is_empty() || bare.contains(odd) || port == 0 {
+        return None;
+    }
+    Some(Endpoint::Tcp { host: bare.to_owned(), port, tls: None })
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "tcp://{host}:{port}"),
         }
     }
 }
@@ -67,11 +135,14 @@ impl EndpointError {
 #[non_exhaustive]
 pub enum EndpointErrorKind {
     /// A scheme that engines have and this version has not.
-    #[error("only unix sockets are supported so far, give unix:///path/to/docker.sock")]
+    #[error("this scheme is not supported, give unix:///path/to/docker.sock or tcp://host:port")]
     NotYet,
     /// A scheme that no engine has.
-    #[error("unknown scheme, give unix:///path/to/docker.sock")]
+    #[error("unknown scheme, give unix:///path/to/docker.sock or tcp://host:port")]
     UnknownScheme,
+    /// TCP without a host or a port.
+    #[error("give host and port, as in tcp://host:2375, or tcp://host:2376 with TLS")]
+    NoHostAndPort,
     /// A unix socket without an absolute path.
     #[error("the path of the socket must be absolute, as in unix:///var/run/docker.sock")]
     RelativePath,
@@ -107,8 +178,13 @@ pub fn discover(env: &dyn Fn(&str) -> Option<String>, root: &Path) -> Vec<Candid
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     let mut found = Vec::new();
     if let Some(address) = set("DOCKER_HOST") {
-        let endpoint = Endpoint::parse(&address);
-        let exists = endpoint.as_ref().is_ok_and(|Endpoint::Unix(path)| path.exists());
+        let endpoint = Endpoint::parse(&address).map(|endpoint| endpoint.with_tls(TlsFiles::from_env(env)));
+        let exists = match &endpoint {
+            Ok(Endpoint::Unix(path)) => path.exists(),
+            // Only connecting can tell.
+            Ok(Endpoint::Tcp { .. }) => true,
+            Err(_) => false,
+        };
         let engine = if address.contains("podman") { Engine::Podman } else { Engine::Docker };
         found.push(Candidate {
             name: engine.as_str().to_owned(),
@@ -185,15 +261,29 @@ mod tests {
         check("unix://docker.sock", Err(EndpointErrorKind::RelativePath));
         check("unix://", Err(EndpointErrorKind::RelativePath));
         check("", Err(EndpointErrorKind::RelativePath));
-        check("tcp://10.0.0.1:2375", Err(EndpointErrorKind::NotYet));
+        check("tcp://10.0.0.1:2375", Ok("tcp://10.0.0.1:2375"));
+        check("tcp://[::1]:2376/", Ok("tcp://[::1]:2376"));
+        for odd in [
+            "tcp://",
+            "tcp://host",
+            "tcp://:2375",
+            "tcp://::1:2375",
+            "tcp://[::1:2375",
+            "tcp://h:0",
+            "tcp://h:99999",
+            "tcp://u@h:1",
+            "tcp://h/x:1",
+        ] {
+            check(odd, Err(EndpointErrorKind::NoHostAndPort));
+        }
         check("ssh://host", Err(EndpointErrorKind::NotYet));
         check("npipe:////./pipe/docker_engine", Err(EndpointErrorKind::NotYet));
         check("gopher://host", Err(EndpointErrorKind::UnknownScheme));
-        let text = Endpoint::parse("tcp://10.0.0.1:2375").unwrap_err().to_string();
+        let text = Endpoint::parse("ssh://10.0.0.1").unwrap_err().to_string();
         assert_eq!(
             text,
-            "failed to use the engine address \"tcp://10.0.0.1:2375\": only unix sockets are supported so far, \
-             give unix:///path/to/docker.sock"
+            "failed to use the engine address \"ssh://10.0.0.1\": this scheme is not supported, \
+             give unix:///path/to/docker.sock or tcp://host:port"
         );
     }
 
@@ -203,6 +293,7 @@ mod tests {
             Ok(Endpoint::Unix(path)) => {
                 path.strip_prefix(root).map_or(path.display().to_string(), |path| path.display().to_string())
             }
+            Ok(remote) => remote.to_string(),
             Err(error) => error.kind().to_string(),
         };
         discover(&env, root).iter().map(|c| (c.name.clone(), place(c), c.exists)).collect()
@@ -247,7 +338,23 @@ mod tests {
         let host = format!("unix://{}", socket.display());
         assert_eq!(names(&[("DOCKER_HOST", &host)], root), [row("podman", "run/podman/podman.sock", true)]);
         let remote = names(&[("DOCKER_HOST", "tcp://10.0.0.1:2375")], root);
-        assert_eq!(remote[0], row("docker", &EndpointErrorKind::NotYet.to_string(), false));
+        assert_eq!(remote[0], row("docker", "tcp://10.0.0.1:2375", true));
         assert_eq!(remote.len(), 2);
+    }
+
+    #[test]
+    fn tls_as_dockers_client_spells_it() {
+        let check = |env: &[(&str, &str)], expect: Option<&str>| {
+            let read =
+                |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            let files = TlsFiles::from_env(&read);
+            assert_eq!(files.map(|files| files.folder), expect.map(PathBuf::from), "{env:?}");
+        };
+        check(&[], None);
+        check(&[("HOME", "/root")], None);
+        check(&[("HOME", "/root"), ("DOCKER_TLS_VERIFY", "")], None);
+        check(&[("HOME", "/root"), ("DOCKER_TLS_VERIFY", "1")], Some("/root/.docker"));
+        check(&[("HOME", "/root"), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/c")], Some("/c"));
+        check(&[("DOCKER_CERT_PATH", "/c")], Some("/c"));
     }
 }

@@ -92,6 +92,11 @@ impl<'a> Object<'a> {
         self.decode(key, faults)
     }
 
+    /// The names of the fields.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_ref())
+    }
+
     /// The fields that are strings; others are faults.
     pub(crate) fn strings(&self, faults: &Faults) -> impl Iterator<Item = (&str, String)> {
         self.0.iter().filter_map(move |(key, raw)| match serde_json::from_str(raw.get()) {

@@ -33,13 +33,22 @@ mod clock;
 mod endpoint;
 mod event;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inventory;
 mod json;
 mod options;
 mod read;
+mod remote;
+mod rootless;
 mod session;
+mod store;
 mod table;
 
-pub use endpoint::{Candidate, Endpoint, EndpointError, EndpointErrorKind, discover};
+pub use endpoint::{Candidate, Endpoint, EndpointError, EndpointErrorKind, TlsFiles, discover};
 pub use inventory::DockerInventory;
 pub use options::Options;
+pub use remote::{Polled, StatsInventory, StatsOptions, StatsSampler};
+pub use rootless::UserEngines;
+pub use store::PodmanStore;

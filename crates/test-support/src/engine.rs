@@ -1,4 +1,4 @@
-//! A recorded engine: a server on a unix socket that answers by script, and can misbehave.
+//! A recorded engine: a server on a unix socket, and on TCP, that answers by script, and can misbehave.
 //!
 //! Answers are chosen by path without the version prefix and the query. `/_ping` answers from the start;
 //! anything else without an answer is a 404. `/events` is a stream that the test feeds.
@@ -17,10 +17,12 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::UnixListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
     sync::{mpsc, watch},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// How a request is answered.
 #[derive(Debug, Clone)]
@@ -80,6 +82,7 @@ pub struct RecordedEngine {
     directory: tempfile::TempDir,
     shared: Arc<Shared>,
     server: Option<JoinHandle<()>>,
+    remote: Vec<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for RecordedEngine {
@@ -98,7 +101,7 @@ impl RecordedEngine {
     pub fn start() -> Self {
         let shared = Shared { script: Mutex::default(), progress: watch::Sender::new(0) };
         let directory = tempfile::tempdir().expect("failed to make a directory for the engine's socket");
-        let mut engine = Self { directory, shared: Arc::new(shared), server: None };
+        let mut engine = Self { directory, shared: Arc::new(shared), server: None, remote: Vec::new() };
         engine.headers(&[("api-version", "1.41"), ("server", "Docker/20.10.24 (linux)")]);
         engine.answer("/_ping", Answer::text("OK"));
         engine.answer("/containers/json", Answer::text("[]"));
@@ -151,7 +154,36 @@ impl RecordedEngine {
         if let Some(server) = self.server.take() {
             server.abort();
         }
+        self.remote.drain(..).for_each(|server| server.abort());
         let _ = std::fs::remove_file(self.socket());
+    }
+
+    /// Listens on a port of the loopback as well, with TLS where a certificate is given; returns the port.
+    ///
+    /// # Panics
+    ///
+    /// There is no port.
+    pub async fn listen_tcp(&mut self, tls: Option<TlsAcceptor>) -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("failed to listen on a port");
+        let port = listener.local_addr().expect("failed to read the port").port();
+        let shared = self.shared.clone();
+        self.remote.push(tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (shared, tls) = (shared.clone(), tls.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => connection(stream, shared).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                connection(stream, shared).await;
+                            }
+                        }
+                    }
+                });
+            }
+        }));
+        port
     }
 
     /// Listens, again after [`RecordedEngine::stop`].
@@ -213,18 +245,17 @@ async fn serve(listener: UnixListener, shared: Arc<Shared>) {
     // Dropped with this task, so that an engine that stops breaks its connections.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        shared.script().connections += 1;
-        let shared = shared.clone();
-        connections.spawn(async move {
-            let service = hyper::service::service_fn(move |request| {
-                let shared = shared.clone();
-                async move { Ok::<_, Infallible>(respond(&shared, &request).await) }
-            });
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
+        connections.spawn(connection(stream, shared.clone()));
     }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+    shared.script().connections += 1;
+    let service = hyper::service::service_fn(move |request| {
+        let shared = shared.clone();
+        async move { Ok::<_, Infallible>(respond(&shared, &request).await) }
+    });
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(shared: &Shared, request: &Request<Incoming>) -> Response<AnswerBody> {

@@ -2,6 +2,7 @@
 
 pub mod cgroup_tree;
 pub mod engine;
+pub mod tls;
 
 pub use cgroup_tree::Tree;
 pub use engine::{Answer, RecordedEngine};

@@ -16,7 +16,7 @@ mod state;
 
 use std::sync::{Arc, LazyLock};
 
-use cgroup_reader::SourceKey;
+use cgroup_reader::{Field, Place, SourceKey};
 use metric_schema::MetricDef;
 
 use crate::{Container, Group, Reading, Sample};
@@ -173,6 +173,17 @@ impl Source {
             Self::PerKey(dimension, _) | Self::SamplerTable(dimension) | Self::CollectorTable(dimension) => {
                 Some(*dimension)
             }
+            _ => None,
+        }
+    }
+
+    /// The word of this cgroup file that the row reads, as cgroup v1 or v2 spells it.
+    #[must_use]
+    pub fn word(&self, file: &str, is_v1: bool) -> Option<&'static str> {
+        let Self::Key(key) = self else { return None };
+        let at = if is_v1 { key.v1 } else { key.v2 }?;
+        match (at.place, at.field) {
+            (Place::Cgroup(_, name), Field::Key(word)) if name == file => Some(word),
             _ => None,
         }
     }

@@ -1,0 +1,83 @@
+//! The sampler that gives what was polled, and for all other containers asks another sampler.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use collector_core::{
+    Absence, Container, ContainerId, Gone, Groups, OnSignal, OnTree, Probe, Sample, Sampler,
+};
+
+use super::{
+    StatsInventory, fill,
+    poller::{Board, is_sandboxed},
+};
+
+/// Numbers of containers that engines are asked for; those of all others come from another sampler, the kernel's.
+pub struct StatsSampler {
+    inner: Arc<dyn Sampler>,
+    boards: Vec<Arc<Board>>,
+}
+
+impl fmt::Debug for StatsSampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatsSampler").field("engines", &self.boards.len()).finish_non_exhaustive()
+    }
+}
+
+impl StatsSampler {
+    /// Joins what these inventories poll to a sampler of the rest.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Sampler>, inventories: &[Arc<StatsInventory>]) -> Self {
+        Self { inner, boards: inventories.iter().map(|inventory| inventory.board.clone()).collect() }
+    }
+}
+
+impl Sampler for StatsSampler {
+    fn open(&self, container: &Container, on_signal: OnSignal) -> Result<Box<dyn Probe>, Absence> {
+        match self.boards.iter().find(|board| board.has(&container.id)) {
+            Some(board) => Ok(Box::new(StatsProbe { board: board.clone(), id: container.id.clone() })),
+            None => self.inner.open(container, on_signal),
+        }
+    }
+
+    fn host(&self, groups: Groups, out: &mut Sample) {
+        self.inner.host(groups, out);
+    }
+
+    fn root(&self, groups: Groups, out: &mut Sample) -> bool {
+        self.inner.root(groups, out)
+    }
+
+    fn watch_tree(&self, on_tree: OnTree) {
+        self.inner.watch_tree(on_tree);
+    }
+
+    fn kept_fds(&self) -> Option<u64> {
+        self.inner.kept_fds()
+    }
+}
+
+struct StatsProbe {
+    board: Arc<Board>,
+    id: ContainerId,
+}
+
+impl Probe for StatsProbe {
+    fn sample(&mut self, groups: Groups, out: &mut Sample) -> Result<(), Gone> {
+        let newest = self.board.newest(&self.id).ok_or(Gone)?;
+        let is_sandboxed = is_sandboxed(&newest.container);
+        let reason = match newest.stats {
+            Some((at, stats)) => {
+                out.taken_at = Some(at);
+                if Instant::now().saturating_duration_since(at) <= self.board.options.max_age {
+                    fill::fill(&stats, &newest.container, is_sandboxed, groups, out);
+                    return Ok(());
+                }
+                Absence::Stale
+            }
+            None if is_sandboxed => Absence::Sandboxed,
+            None => newest.failed.unwrap_or(Absence::NotCollected),
+        };
+        fill::absent(reason, groups, out);
+        Ok(())
+    }
+}
