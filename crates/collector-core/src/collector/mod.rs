@@ -130,8 +130,10 @@ pub struct SourceReport {
     pub containers: usize,
     /// Whether it has listed its containers.
     pub listed: bool,
-    /// Whether it is only heard until another has listed.
+    /// Whether it is only heard until an engine has listed.
     pub fallback: bool,
+    /// Whether it tells of what no engine runs: see [`Inventory::is_supplement`].
+    pub supplement: bool,
     /// Whether nobody asked for it by name and it was never there: see [`Inventory::is_dormant`].
     pub dormant: bool,
 }

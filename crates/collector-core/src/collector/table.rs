@@ -33,6 +33,7 @@ pub(super) struct Table {
     statuses: Vec<Option<SourceStatus>>,
     listed: Vec<bool>,
     fallback: Vec<bool>,
+    supplement: Vec<bool>,
 }
 
 impl Table {
@@ -43,6 +44,7 @@ impl Table {
             statuses: vec![None; inventories.len()],
             listed: vec![false; inventories.len()],
             fallback: inventories.iter().map(|inventory| inventory.is_fallback()).collect(),
+            supplement: inventories.iter().map(|inventory| inventory.is_supplement()).collect(),
         }
     }
 
@@ -82,6 +84,7 @@ impl Table {
                 containers,
                 listed,
                 fallback: inventory.is_fallback(),
+                supplement: inventory.is_supplement(),
                 dormant: inventory.is_dormant(),
             })
             .collect()
@@ -133,17 +136,34 @@ impl Table {
         }
     }
 
-    /// A fallback is heard only until another inventory has listed.
+    fn is_engine(&self, source: usize) -> bool {
+        !self.fallback[source] && !self.supplement[source]
+    }
+
+    /// A fallback is heard only until an engine has listed.
     fn is_muted(&self, source: usize) -> bool {
-        self.fallback[source]
-            && self.listed.iter().zip(&self.fallback).any(|(listed, fallback)| *listed && !fallback)
+        self.fallback[source] && (0..self.listed.len()).any(|other| self.listed[other] && self.is_engine(other))
+    }
+
+    /// A supplement is heard where nobody else knows the container, and it says something new of it.
+    fn is_vain(&self, source: usize, container: &Container) -> bool {
+        let is_known = |entry: &Arc<Entry>| entry.source() != source || *entry.container() == *container;
+        self.supplement[source]
+            && (self.refused.get(&container.id).is_some_and(|(other, _)| *other != source)
+                || self.entries.get(&container.id).is_some_and(is_known))
     }
 
     fn list(&mut self, source: usize, containers: Vec<Container>, shared: &Shared) -> Vec<Arc<Entry>> {
         let first = !std::mem::replace(&mut self.listed[source], true);
-        if first && !self.fallback[source] {
-            let fallbacks = shared.inventories.iter().zip(&self.fallback).filter(|(_, fallback)| **fallback);
-            fallbacks.for_each(|(inventory, _)| inventory.retire());
+        if first && self.is_engine(source) {
+            for inventory in &shared.inventories {
+                if inventory.is_fallback() {
+                    inventory.retire();
+                } else if inventory.is_supplement() {
+                    // What a fallback knew may be its to tell now.
+                    inventory.relist();
+                }
+            }
         }
         let listed: BTreeSet<ContainerId> = containers.iter().map(|container| container.id.clone()).collect();
         let begun =
@@ -167,6 +187,9 @@ impl Table {
     }
 
     fn upsert(&mut self, source: usize, container: Container, shared: &Shared) -> Option<Arc<Entry>> {
+        if self.is_vain(source, &container) {
+            return None;
+        }
         if !admits(shared, &container) {
             self.refuse(source, container.id, Refusal::Excluded);
             return None;

@@ -73,6 +73,10 @@ impl Inventory for Played {
         self.fallback
     }
 
+    fn is_supplement(&self) -> bool {
+        self.name == "supplement"
+    }
+
     fn retire(&self) {
         self.retired.store(true, SeqCst);
     }

@@ -151,3 +151,34 @@ async fn adoption_is_no_restart_and_what_is_not_adopted_has_not_ended() {
     assert_eq!((sources[0].containers, sources[1].containers), (1, 0));
     assert!(sources[1].fallback && !sources[0].fallback);
 }
+
+#[tokio::test]
+async fn a_supplement_is_heard_where_no_engine_speaks() {
+    let selection = crate::select::Selection::new(&[] as &[&str], &["image=secret"]).expect("rules");
+    let options = Options { selection, ..Options::default() };
+    let rig = Rig::with(options, &[("docker", false), ("kernel", true), ("supplement", false)]);
+    let known = || rig.collector.known().iter().map(|known| known.id.to_string()).collect::<Vec<_>>();
+    let scanned = |id: &str| Container::new(ContainerId::new(id), crate::Engine::Kernel, State::Running);
+    // It neither mutes the fallback nor is it muted.
+    rig.tell_as(2, Change::Listed(vec![scanned("/a.service"), scanned("b")])).await;
+    rig.tell_as(1, Change::Listed(vec![scanned("b"), scanned("c")])).await;
+    assert_eq!(known(), ["/a.service", "b", "c"]);
+    assert!(!rig.inventories[1].retired.load(SeqCst));
+    let relists = || *rig.inventories[2].relists.borrow();
+    let before = relists();
+    let mut hidden = running_before("d");
+    hidden.image = Some("secret".into());
+    rig.tell(Change::Listed(vec![running_before("b"), hidden])).await;
+    assert_eq!(known(), ["/a.service", "b"]);
+    assert_eq!(relists(), before + 1, "what only the fallback knew is its to tell now");
+    // The engine's container stays the engine's, and what its rules exclude stays away.
+    rig.tell_as(2, Change::Listed(vec![scanned("/a.service"), scanned("b"), scanned("c"), scanned("d")])).await;
+    assert_eq!(known(), ["/a.service", "b", "c"]);
+    let sources = rig.collector.sources();
+    assert_eq!([0, 1, 2].map(|source: usize| sources[source].containers), [1, 0, 2]);
+    // It lets go of its own only; the engine's list of nothing does not touch them.
+    rig.tell(Change::Listed(vec![])).await;
+    assert_eq!(known(), ["/a.service", "c"]);
+    rig.tell_as(2, Change::Listed(vec![scanned("c")])).await;
+    assert_eq!(known(), ["c"]);
+}
