@@ -64,7 +64,7 @@ mod snapshot;
 mod source;
 
 #[cfg(feature = "collector")]
-pub use collector::{Collector, Options, OwnMetrics, Request, SourceReport};
+pub use collector::{Additions, Collector, Options, OwnMetrics, Request, SourceReport};
 pub use group::{Group, Groups};
 #[cfg(all(feature = "kernel", target_os = "linux"))]
 pub use kernel::{KernelError, KernelOptions, KernelSampler};

@@ -16,14 +16,15 @@ mod workers;
 mod tests;
 
 use std::{
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, RwLock, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
-    ContainerId, Group, Groups, Inventory, Sample, Sampler, Snapshot, select::Selection, source::SourceStatus,
+    Change, ContainerId, Group, Groups, Inventory, Sample, Sampler, Snapshot, select::Selection,
+    source::SourceStatus,
 };
 use table::Table;
 use workers::Pool;
@@ -167,7 +168,10 @@ struct Shared {
     live: Mutex<Live>,
     started: Instant,
     started_at: SystemTime,
-    inventories: Vec<Arc<dyn Inventory>>,
+    /// Grows only: an inventory's place is its number. Locked after the table where both are.
+    inventories: RwLock<Vec<Arc<dyn Inventory>>>,
+    /// Where inventories send to; taken from as long as the collector lives.
+    changes: mpsc::Sender<(usize, Change)>,
     sampler: Arc<dyn Sampler>,
     table: Mutex<Table>,
     /// Rises at each applied change.
@@ -192,6 +196,27 @@ impl Shared {
         return Instant::now() + *lock(&self.ahead);
         #[cfg(not(test))]
         Instant::now()
+    }
+
+    /// The inventories of now, by number.
+    fn inventories(&self) -> Vec<Arc<dyn Inventory>> {
+        self.inventories.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Takes another inventory, unless one has its name or there are [`INVENTORIES_MAX`].
+    fn add(self: &Arc<Self>, inventory: Arc<dyn Inventory>) -> bool {
+        let mut table = lock(&self.table);
+        let mut inventories = self.inventories.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_taken = inventories.iter().any(|other| other.name() == inventory.name());
+        if is_taken || inventories.len() >= INVENTORIES_MAX {
+            return false;
+        }
+        let source = inventories.len();
+        inventories.push(Arc::clone(&inventory));
+        table.add(inventory.as_ref());
+        drop((inventories, table));
+        run::start(self, source, inventory);
+        true
     }
 
     /// Waits until the last handle is gone. A flag and not a call: whoever is busy just then finds it later.
@@ -235,6 +260,7 @@ impl Collector {
         own_metrics: OwnMetrics,
     ) -> Self {
         let table = Table::new(&inventories);
+        let (changes, received) = mpsc::channel(run::CHANGES_WAITING);
         let live = Live { interval: options.interval, selection: options.selection.clone() };
         let shared = Arc::new(Shared {
             live: Mutex::new(live),
@@ -242,7 +268,8 @@ impl Collector {
             options,
             started: Instant::now(),
             started_at: SystemTime::now(),
-            inventories,
+            inventories: RwLock::new(inventories),
+            changes,
             sampler,
             table: Mutex::new(table),
             applied: watch::Sender::new(0),
@@ -255,13 +282,19 @@ impl Collector {
             #[cfg(test)]
             ahead: Mutex::default(),
         });
-        run::spawn(&shared);
+        run::spawn(&shared, received);
         Self { _end: Arc::new(End(Arc::downgrade(&shared))), shared }
     }
 
     /// A snapshot that covers the request. Never fails: what could not be read in time is absent.
     pub async fn collect(&self, request: Request) -> Arc<Snapshot> {
         self.shared.collect(request).await
+    }
+
+    /// A means to add inventories while the collector runs.
+    #[must_use]
+    pub fn additions(&self) -> Additions {
+        Additions { shared: Arc::downgrade(&self.shared), changes: self.shared.changes.clone() }
     }
 
     /// The groups that may be collected.
@@ -273,7 +306,7 @@ impl Collector {
     /// What the sources say.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceReport> {
-        lock(&self.shared.table).reports(&self.shared.inventories)
+        lock(&self.shared.table).reports(&self.shared.inventories())
     }
 
     /// Changes the window of the CPU percentage.
@@ -290,7 +323,7 @@ impl Collector {
     pub fn set_selection(&self, selection: Selection) {
         lock(&self.shared.live).selection = selection;
         lock(&self.shared.table).reselect(&self.shared);
-        for inventory in &self.shared.inventories {
+        for inventory in self.shared.inventories() {
             inventory.relist();
         }
         self.shared.applied.send_modify(|applied| *applied += 1);
@@ -319,6 +352,37 @@ impl Collector {
         lock(&self.shared.table).get(id).is_some()
     }
 }
+
+/// Adds inventories to a running collector, for whoever finds engines while it runs. It does not keep the collector
+/// alive.
+#[derive(Clone)]
+pub struct Additions {
+    shared: Weak<Shared>,
+    changes: mpsc::Sender<(usize, Change)>,
+}
+
+impl std::fmt::Debug for Additions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Additions").finish_non_exhaustive()
+    }
+}
+
+impl Additions {
+    /// Starts an inventory as [`Collector::start`] does. False if one of its name is there already, if there are
+    /// too many, or if the collector has ended. Must be called on a tokio runtime.
+    #[must_use = "an inventory that is not taken never runs"]
+    pub fn add(&self, inventory: Arc<dyn Inventory>) -> bool {
+        self.shared.upgrade().is_some_and(|shared| shared.add(inventory))
+    }
+
+    /// Waits until the collector has ended.
+    pub async fn closed(&self) {
+        self.changes.closed().await;
+    }
+}
+
+/// Inventories of one collector at most: each keeps connections and a task.
+const INVENTORIES_MAX: usize = 256;
 
 /// Locks what no panic can leave half-changed.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

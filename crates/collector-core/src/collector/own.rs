@@ -38,14 +38,15 @@ pub(super) fn fill(shared: &Shared, sample: &mut Sample) {
     sample.set(ids::STUCK_WORKERS, Reading::int(shared.pool.stuck() as u64));
     let kept = shared.sampler.kept_fds();
     sample.set(ids::KEPT_FDS, kept.map_or(Reading::Absent(Absence::NotCollected), Reading::int));
-    let (reports, dropped) = {
+    let (reports, dropped, inventories) = {
         let table = lock(&shared.table);
-        (table.reports(&shared.inventories), table.dropped())
+        let inventories = shared.inventories();
+        (table.reports(&inventories), table.dropped(), inventories)
     };
     for (reason, containers) in dropped {
         sample.set_in(ids::CONTAINERS_DROPPED, &[reason], Reading::int(containers));
     }
-    for (inventory, report) in shared.inventories.iter().zip(reports) {
+    for (inventory, report) in inventories.iter().zip(reports) {
         if report.dormant {
             continue;
         }

@@ -20,12 +20,12 @@ use super::{
     workers::STUCK_AFTER,
 };
 use crate::{
-    Absence, Change, Changes, Container, ContainerId, Engine, Group, Groups, Sample, Snapshot, SourceStatus,
-    State, source::TreeChange,
+    Absence, Change, Changes, Container, ContainerId, Engine, Group, Groups, Inventory, Sample, Snapshot,
+    SourceStatus, State, source::TreeChange,
 };
 
 /// Changes that may wait to be applied.
-const CHANGES_WAITING: usize = 64;
+pub(super) const CHANGES_WAITING: usize = 64;
 /// How long an engine may take to tell of what the kernel shows already.
 const GRACE: Duration = Duration::from_millis(300);
 /// Lists asked for because of the cgroup tree are at least this far apart.
@@ -34,13 +34,10 @@ const RELIST_GAP: Duration = Duration::from_secs(2);
 const JOIN_SLACK: Duration = Duration::from_millis(100);
 
 /// Starts the tasks. They end with the collector.
-pub(super) fn spawn(shared: &Arc<Shared>) {
-    let (sender, receiver) = mpsc::channel(CHANGES_WAITING);
-    for (source, inventory) in shared.inventories.iter().enumerate() {
-        let changes = Changes { source, sender: sender.clone() };
-        tokio::spawn(attend(tokio::spawn(Arc::clone(inventory).run(changes.clone())), changes));
+pub(super) fn spawn(shared: &Arc<Shared>, receiver: mpsc::Receiver<(usize, Change)>) {
+    for (source, inventory) in shared.inventories().into_iter().enumerate() {
+        start(shared, source, inventory);
     }
-    drop(sender);
     tokio::spawn(follow(Arc::clone(shared), receiver));
     let (hints, heard) = mpsc::channel(1024);
     shared.sampler.watch_tree(Arc::new(move |change| {
@@ -48,6 +45,12 @@ pub(super) fn spawn(shared: &Arc<Shared>) {
         let _ = hints.try_send(change);
     }));
     tokio::spawn(heed(Arc::clone(shared), heard));
+}
+
+/// Starts one inventory.
+pub(super) fn start(shared: &Shared, source: usize, inventory: Arc<dyn Inventory>) {
+    let changes = Changes { source, sender: shared.changes.clone() };
+    tokio::spawn(attend(tokio::spawn(inventory.run(changes.clone())), changes));
 }
 
 /// An inventory runs as long as the collector. One that does not is down, and the others go on.
@@ -121,7 +124,7 @@ async fn heed(shared: Arc<Shared>, mut hints: mpsc::Receiver<TreeChange>) {
                 drop(table);
                 if news {
                     not_before = now + RELIST_GAP;
-                    for inventory in &shared.inventories {
+                    for inventory in shared.inventories() {
                         inventory.relist();
                     }
                 }

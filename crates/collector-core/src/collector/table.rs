@@ -48,6 +48,14 @@ impl Table {
         }
     }
 
+    /// Makes room for another inventory: its number is the next.
+    pub(super) fn add(&mut self, inventory: &dyn Inventory) {
+        self.statuses.push(None);
+        self.listed.push(false);
+        self.fallback.push(inventory.is_fallback());
+        self.supplement.push(inventory.is_supplement());
+    }
+
     pub(super) fn get(&self, id: &ContainerId) -> Option<&Arc<Entry>> {
         self.entries.get(id)
     }
@@ -142,7 +150,8 @@ impl Table {
 
     /// A fallback is heard only until an engine has listed.
     fn is_muted(&self, source: usize) -> bool {
-        self.fallback[source] && (0..self.listed.len()).any(|other| self.listed[other] && self.is_engine(other))
+        self.fallback[source]
+            && (0..self.listed.len()).any(|other| self.listed[other] && self.is_engine(other))
     }
 
     /// A supplement is heard where nobody else knows the container, and it says something new of it.
@@ -156,7 +165,7 @@ impl Table {
     fn list(&mut self, source: usize, containers: Vec<Container>, shared: &Shared) -> Vec<Arc<Entry>> {
         let first = !std::mem::replace(&mut self.listed[source], true);
         if first && self.is_engine(source) {
-            for inventory in &shared.inventories {
+            for inventory in shared.inventories() {
                 if inventory.is_fallback() {
                     inventory.retire();
                 } else if inventory.is_supplement() {

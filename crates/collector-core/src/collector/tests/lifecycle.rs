@@ -172,7 +172,8 @@ async fn a_supplement_is_heard_where_no_engine_speaks() {
     assert_eq!(known(), ["/a.service", "b"]);
     assert_eq!(relists(), before + 1, "what only the fallback knew is its to tell now");
     // The engine's container stays the engine's, and what its rules exclude stays away.
-    rig.tell_as(2, Change::Listed(vec![scanned("/a.service"), scanned("b"), scanned("c"), scanned("d")])).await;
+    rig.tell_as(2, Change::Listed(vec![scanned("/a.service"), scanned("b"), scanned("c"), scanned("d")]))
+        .await;
     assert_eq!(known(), ["/a.service", "b", "c"]);
     let sources = rig.collector.sources();
     assert_eq!([0, 1, 2].map(|source: usize| sources[source].containers), [1, 0, 2]);

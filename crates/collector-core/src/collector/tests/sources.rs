@@ -114,3 +114,23 @@ async fn the_end_of_the_collector_ends_all() {
         tokio::task::yield_now().await;
     }
 }
+
+/// Engines that are found while the collector runs are heard as the first ones are.
+#[tokio::test]
+async fn an_inventory_added_later_is_heard() {
+    let rig = Rig::new();
+    rig.tell(Change::Listed(vec![running("a", 1)])).await;
+    let additions = rig.collector.additions();
+    let later = Played::new("later", false);
+    assert!(additions.add(later.clone()));
+    assert!(!additions.add(Played::new("later", false)), "one of that name is there");
+    let changes = later.changes.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    changes.send(Change::Listed(vec![running("b", 1)])).await.unwrap();
+    rig.collector.wait_until(|collector| collector.knows(&ContainerId::new("b"))).await;
+    assert!(rig.collector.knows(&ContainerId::new("a")), "its list speaks of its own containers only");
+    let names: Vec<String> = rig.collector.sources().into_iter().map(|report| report.name).collect();
+    assert_eq!(names.last().map(String::as_str), Some("later"), "{names:?}");
+    drop(rig);
+    additions.closed().await;
+    assert!(!additions.add(Played::new("too late", false)));
+}
