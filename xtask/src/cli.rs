@@ -28,6 +28,8 @@ pub(crate) enum Task {
     Layers,
     /// Write the generated files, or check that they are up to date.
     Codegen(CodegenOptions),
+    /// Feed every parser of foreign bytes what libFuzzer comes up with. Needs nightly and a C++ compiler.
+    Fuzz(FuzzOptions),
     /// Start and stop the engine that the end-to-end tests use.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -74,6 +76,17 @@ pub(crate) struct BenchOptions {
     /// Use the engine at this unix:// endpoint (it needs the image busybox:local) instead of starting one.
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) engine: Option<String>,
+}
+
+/// What `cargo xtask fuzz` runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FuzzOptions {
+    /// How long each target runs.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) seconds: u32,
+    /// The targets, named as in fuzz/corpus; all without a name.
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
 }
 
 /// What `cargo xtask codegen` does.

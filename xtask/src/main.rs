@@ -10,6 +10,7 @@ mod cli;
 mod codegen;
 mod engine;
 mod error;
+mod fuzz;
 mod install;
 mod lab;
 mod layers;
@@ -46,6 +47,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::run(&options),
         Task::Layers => layers::run().map(|summary| done(&summary)),
         Task::Codegen(options) => codegen::run(&options).map(|summary| done(&summary)),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Lab(command) => lab::run(&command),
     }
 }

@@ -16,7 +16,7 @@ use crate::lab::suite;
 use crate::metadata;
 use crate::process::{self, When};
 use crate::step::{Counts, Outcome, Report};
-use crate::{codegen, layers};
+use crate::{codegen, fuzz, layers};
 
 /// The name of the integration test that wants an engine.
 const E2E: &str = "e2e";
@@ -61,6 +61,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", fast: false, filterable: false, work: |_| docs() },
     Step { name: "portable", fast: false, filterable: false, work: |_| portable() },
     Step { name: "deny", fast: false, filterable: false, work: Run::deny },
+    Step { name: "fuzz", fast: false, filterable: false, work: |_| fuzz::step() },
     Step { name: E2E, fast: false, filterable: true, work: Run::end_to_end_tests },
     Step { name: HOSTS, fast: false, filterable: true, work: Run::tests_on_hosts },
 ];
