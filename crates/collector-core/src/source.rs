@@ -226,4 +226,10 @@ pub trait Probe: Send {
     fn has_ended(&self) -> bool {
         false
     }
+
+    /// OOM kills that the kernel has counted below the parent of this cgroup, which outlives it (v2: its `memory.events`).
+    /// `None` where there is no such count.
+    fn oom_kills_around(&self) -> Option<u64> {
+        None
+    }
 }

@@ -56,8 +56,12 @@ struct Run {
     oom_kills: u64,
     /// Of those, the ones that only the engine's word stands for. A kernel's count that comes yet contains them.
     oom_assumed: u64,
-    /// The engine spoke of an OOM kill in this run.
+    /// The engine spoke of an OOM kill in this run, or the kernel did of one that can be no other's.
     oom_hint: bool,
+    /// The kernel announced that the container's memory events changed.
+    memory_event: bool,
+    /// OOM kills around the container and those counted by us, at its last reading upon a signal.
+    around: Option<(u64, u64)>,
     window: CpuWindow,
     /// The last sample of the run was taken.
     final_taken: bool,
@@ -78,6 +82,8 @@ impl Run {
             oom_kills: 0,
             oom_assumed: 0,
             oom_hint: false,
+            memory_event: false,
+            around: None,
             window: CpuWindow::new(interval),
             final_taken: false,
             ended: false,
@@ -281,7 +287,10 @@ impl Entry {
                 return absent(reason);
             }
             match shared.sampler.open(&container, self.on_signal(run, shared)) {
-                Ok(probe) => slot.probe = Some(probe),
+                Ok(probe) => {
+                    lock(&self.state).note_kills_around(run, probe.oom_kills_around(), shared);
+                    slot.probe = Some(probe);
+                }
                 Err(reason) => {
                     slot.failed = Some((reason, shared.now()));
                     return absent(reason);
@@ -359,15 +368,25 @@ impl Entry {
         }
         let Some(probe) = slot.probe.as_mut() else { return };
         let mut sample = Sample::of_container(Absence::NotCollected);
+        // Before its own count: a kill between the two is then in both, and not in neither.
+        let around = probe.oom_kills_around();
         let read = probe.sample(COUNTED, &mut sample);
         let counted = sample.get(ids::CPU_USAGE).as_u64().is_some() || read.is_ok();
         self.account(run, &mut sample, shared);
+        let around = if read.is_ok() { around } else { probe.oom_kills_around() };
         drop(slot);
+        let mut state = lock(&self.state);
+        if state.run != run {
+            return;
+        }
+        state.current.memory_event |= signal == Signal::MemoryEvent;
+        if read.is_ok() {
+            state.note_kills_around(run, around, shared);
+        } else {
+            state.seek_unread_kill(around, shared);
+        }
         if signal == Signal::Exited && counted {
-            let mut state = lock(&self.state);
-            if state.run == run {
-                state.current.final_taken = true;
-            }
+            state.current.final_taken = true;
         }
     }
 
@@ -404,6 +423,24 @@ impl EntryState {
     /// The engine may tell of an OOM kill only after it told of the end.
     fn late_news(&mut self, after: &Container, shared: &Shared) {
         self.count_oom_unseen(after.oom_killed && !self.container.oom_killed, shared);
+    }
+
+    fn note_kills_around(&mut self, run: u64, around: Option<u64>, shared: &Shared) {
+        if self.run == run {
+            self.current.around = around.map(|kills| (kills, shared.totals.oom_kills_total()));
+        }
+    }
+
+    /// The cgroup was gone before its count could be read: systemd removes a scope within a millisecond of its last
+    /// process, the engines take ten times as long. Its parent still has the kill; if no other container is known to have
+    /// had it, and this one's memory events had changed, it is this one's.
+    fn seek_unread_kill(&mut self, around: Option<u64>, shared: &Shared) {
+        let (Some((before, counted)), Some(now)) = (self.current.around, around) else { return };
+        let others = shared.totals.oom_kills_total().saturating_sub(counted);
+        if self.current.memory_event && now.saturating_sub(before) > others {
+            self.current.oom_hint = true;
+            self.count_oom_unseen(true, shared);
+        }
     }
 
     /// Where the kernel's own count was missed, the engine's word counts for one kill.

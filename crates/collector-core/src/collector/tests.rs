@@ -109,6 +109,8 @@ struct Numbers {
     cpu_seconds: f64,
     /// The kernel's count; `None` on kernels that have none.
     oom_kills: Option<u64>,
+    /// Its parent's.
+    around: Option<u64>,
     gone: bool,
     /// Why it cannot be opened.
     closed: Option<Absence>,
@@ -209,6 +211,10 @@ impl Probe for PlayedProbe {
             }
         }
         Ok(())
+    }
+
+    fn oom_kills_around(&self) -> Option<u64> {
+        lock(&self.0.seen).numbers.get(&self.1).and_then(|numbers| numbers.around)
     }
 }
 

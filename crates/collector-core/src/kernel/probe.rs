@@ -247,6 +247,15 @@ impl Probe for KernelProbe {
     fn has_ended(&self) -> bool {
         self.watch == Watch::Ended
     }
+
+    fn oom_kills_around(&self) -> Option<u64> {
+        if self.shared.host.version() != Version::V2 {
+            return None;
+        }
+        let parent = self.handle.directories().path(Controller::Memory)?.parent()?.join("memory.events");
+        let text = fs::read_to_string(parent).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+    }
 }
 
 impl Drop for KernelProbe {

@@ -149,7 +149,7 @@ async fn what_is_absent_is_counted_by_group_and_reason() {
     let absent: Vec<_> = absent.into_iter().filter(|(labels, _)| labels.contains("sandboxed")).collect();
     assert_eq!(
         absent,
-        named(&[("cpu sandboxed", 2), ("network sandboxed", 2)]),
+        named(&[("cpu sandboxed_runtime", 2), ("network sandboxed_runtime", 2)]),
         "stopped containers lack nothing, tables count, and inputs that nobody sees do not"
     );
 }

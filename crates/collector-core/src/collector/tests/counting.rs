@@ -245,3 +245,42 @@ async fn a_start_that_is_told_more_exactly_is_no_other_run() {
     rig.start(&run).await;
     assert_eq!((restarts().await, rig.exits().await), (Reading::int(1), named(&[("unknown", 1)])));
 }
+
+#[tokio::test]
+async fn a_kill_that_only_the_parent_still_has_counts_where_it_can_be_no_others() {
+    let around = |rig: &Rig, around, gone| {
+        rig.set("a", |numbers| (numbers.around, numbers.gone) = (Some(around), gone));
+    };
+    // (the parent's count at the end, whether the memory events changed, kills that count)
+    for (at_end, has_event, expected) in [(8, true, 1), (7, true, 0), (8, false, 0)] {
+        let rig = Rig::new();
+        rig.set("a", |numbers| (numbers.oom_kills, numbers.around) = (Some(0), Some(7)));
+        rig.start(&running("a", 1)).await;
+        if has_event {
+            // Read in time, and before the kill.
+            rig.signal("a", Signal::MemoryEvent);
+        }
+        around(&rig, at_end, true);
+        rig.signal("a", Signal::Exited);
+        rig.upsert(&ended(&running("a", 1), 137)).await;
+        assert_eq!(oom(&rig, "a").await, expected, "{at_end} {has_event}");
+        let outcome = if expected == 1 { "oom" } else { "signal" };
+        assert_eq!(rig.exits().await, named(&[(outcome, 1)]));
+    }
+
+    // The kill was another's, who is known to have had it.
+    let rig = Rig::new();
+    rig.set("a", |numbers| (numbers.oom_kills, numbers.around) = (Some(0), Some(7)));
+    rig.set("b", |numbers| (numbers.oom_kills, numbers.around) = (Some(0), Some(7)));
+    rig.start(&running("a", 1)).await;
+    rig.start(&running("b", 2)).await;
+    rig.signal("a", Signal::MemoryEvent);
+    rig.set("b", |numbers| numbers.oom_kills = Some(1));
+    rig.signal("b", Signal::MemoryEvent);
+    around(&rig, 8, true);
+    rig.signal("a", Signal::Exited);
+    rig.upsert(&ended(&running("a", 1), 137)).await;
+    let snapshot = rig.snapshot().await;
+    assert_eq!(snapshot.host.get(ids::HOST_OOM_KILLS), Reading::int(1));
+    assert_eq!(shown(&snapshot, "a").sample.get(ids::OOM_EVENTS), Reading::int(0));
+}
