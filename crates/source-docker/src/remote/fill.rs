@@ -110,10 +110,15 @@ impl Filler<'_> {
             return;
         }
         self.nanos(ids::CPU_USAGE, stats.cpu_total);
-        self.nanos(ids::CPU_USER, stats.cpu_user);
-        self.nanos(ids::CPU_SYSTEM, stats.cpu_system);
+        let is_podman = self.container.engine == Engine::Podman;
+        // Podman's `usage_in_kernelmode` is `system_usec` as it is, not nanoseconds, and its user time the rest (seen with
+        // 5.4.2 on cgroup v2: 40 ms in all, of which `10000` in the kernel, by a clock of 10 ms).
+        if !is_podman {
+            self.nanos(ids::CPU_USER, stats.cpu_user);
+            self.nanos(ids::CPU_SYSTEM, stats.cpu_system);
+        }
         // Podman writes 0 whatever happened.
-        if self.container.engine != Engine::Podman && !self.is_sandboxed {
+        if !is_podman && !self.is_sandboxed {
             self.int(ids::CPU_PERIODS, stats.periods);
             self.int(ids::CPU_THROTTLED_PERIODS, stats.throttled_periods);
             self.nanos(ids::CPU_THROTTLED, stats.throttled);
