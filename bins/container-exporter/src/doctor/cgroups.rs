@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use cgroup_reader::parse::mountinfo;
-use cgroup_reader::{Controller, Host, Layout};
+use cgroup_reader::parse::{Mount, mountinfo};
+use cgroup_reader::{Controller, Host, Layout, Namespace};
 
 use super::{Finding, machine::Machine};
 
@@ -89,7 +89,7 @@ pub(super) fn check(machine: &Machine<'_>) -> (Vec<Finding>, Option<Host>) {
     let root = machine.roots.cgroup.display();
     if let Some(what) = partial(machine, &host) {
         let fix = format!("{MOUNT_HOST} --cgroupns host");
-        let findings = vec![Finding::problem("cgroups", what, fix), pressure(machine, Some(&host))];
+        let findings = vec![Finding::problem("cgroups", what, fix), pressure(machine, None)];
         return (findings, Some(host));
     }
     let mut findings = vec![Finding::ok("cgroups", format!("{} at {root}", host.layout().as_str()))];
@@ -116,19 +116,28 @@ fn name(host: &Host, needed: &Needed) -> &'static str {
 /// Whether only a part of the tree shows: that of this container.
 fn partial(machine: &Machine<'_>, host: &Host) -> Option<String> {
     let root = machine.roots.cgroup.display();
+    let own = || format!("{root} shows this container's own cgroup and no other");
     if host.layout() == Layout::V2 {
         // The root of the unified hierarchy is the one cgroup without this file.
         let point = host.mount(Controller::Core)?;
-        return point
-            .join("cgroup.type")
-            .exists()
-            .then(|| format!("{root} shows this container's own cgroup and no other"));
+        return point.join("cgroup.type").exists().then(own);
     }
     let bytes = fs::read(machine.roots.proc.join("self/mountinfo")).ok()?;
-    let shown: Vec<String> =
-        mountinfo(&bytes).filter(|mount| mount.fs_type == "cgroup").map(|mount| mount.root).collect();
-    let deepest = shown.iter().min_by_key(|root| root.len())?;
-    (deepest != "/").then(|| format!("{root} shows only what is below {deepest}"))
+    let mounts = || mountinfo(&bytes).filter(|mount| mount.fs_type == "cgroup");
+    // A private namespace has its own root: there its own cgroup reads `/`, and all of the tree `/../..`. Only the root of a
+    // v1 hierarchy has this file.
+    let is_private = host.cgroup_namespace() == Namespace::Private;
+    let is_whole = |mount: &Mount| {
+        (mount.root == "/" && !is_private) || machine.path(&mount.point).join("release_agent").exists()
+    };
+    if mounts().any(|mount| is_whole(&mount)) {
+        return None;
+    }
+    if is_private {
+        return Some(own());
+    }
+    let top = mounts().map(|mount| mount.root).min_by_key(String::len)?;
+    Some(format!("{root} shows only what is below {top}"))
 }
 
 /// The kernel's own word on a controller: `/proc/cgroups`, column `enabled`.

@@ -25,7 +25,10 @@ pub(super) fn check(machine: &Machine<'_>, host: Option<&Host>, engine_answers: 
         findings.push(cgroup_namespace(host));
         containers = scan(host).len() as u64;
     }
-    findings.extend(network(machine, engine_answers));
+    // In a private pid namespace process 1 is this container's.
+    if host.is_none_or(|host| host.pid_namespace() != Namespace::Private) {
+        findings.extend(network(machine, engine_answers));
+    }
     findings.push(files(machine, containers));
     findings.push(inotify(machine, containers));
     findings

@@ -398,11 +398,27 @@ fn cgroup_tree() {
     );
     check(
         |bench| bench.v1(&["cpu", "memory"], "/docker/ab"),
+        &format!("problem | cgroups | /sys/fs/cgroup shows only what is below /docker/ab | {fix}"),
+    );
+    check(
+        |bench| {
+            bench.hybrid();
+            bench.namespace("cgroup", 4_026_539_999);
+        },
         &format!(
-            "problem | cgroups | /sys/fs/cgroup shows only what is below /docker/ab | {fix}\n\
-             warning | pressure | kept for the machine, but not for containers: no unified hierarchy is mounted | sudo mkdir -p \
-             /sys/fs/cgroup/unified && sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified, then start the containers again"
+            "problem | cgroups | /sys/fs/cgroup shows this container's own cgroup and no other | {fix}\n\
+             warning | cgroup namespace | this container's own: cgroups are found by their ids, which costs a walk through the \
+             tree | start this container with --cgroupns host (in Compose: cgroup: host)"
         ),
+    );
+    // All of it, seen from a private cgroup namespace.
+    check(
+        |bench| {
+            bench.v1(&["cpu", "cpuacct", "memory", "blkio", "pids"], "/../..");
+            bench.write("sys/fs/cgroup/memory/release_agent", "\n");
+        },
+        "warning | pressure | kept for the machine, but not for containers: no unified hierarchy is mounted | sudo mkdir -p \
+         /sys/fs/cgroup/unified && sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified, then start the containers again",
     );
 }
 
@@ -577,7 +593,12 @@ fn what_proc_hides() {
 #[test]
 fn namespaces() {
     check(
-        |bench| bench.namespace("pid", 4_026_539_999),
+        |bench| {
+            bench.namespace("pid", 4_026_539_999);
+            // Process 1 is this container's own: what it hides says nothing of the others.
+            bench.net = Some(ErrorKind::PermissionDenied);
+            bench.config = "[general]\nsource = \"cgroup\"".to_owned();
+        },
         "warning | pid namespace | this container's own: networks of containers and their last samples cannot be read | start this \
          container with --pid host (in Compose: pid: host)",
     );

@@ -15,6 +15,7 @@ mod harness;
 
 mod absent;
 mod cli;
+mod contained;
 mod cpu;
 mod filesystem;
 mod io;
