@@ -97,7 +97,11 @@ pub(crate) fn read(document: &[u8]) -> Reading {
     let actor = event.object("Actor", &faults).unwrap_or_default();
     let attributes = actor.object("Attributes", &faults).unwrap_or_default();
     let attribute = |name: &str| attributes.word(name, &faults);
-    let Some(kind) = kind(&action, attribute) else { return Reading::Ignored };
+    // Podman tells the health beside the actor.
+    let beside = |name: &str| (name == "health_status").then(|| event.word("HealthStatus", &faults))?;
+    let Some(kind) = kind(&action, |name| attribute(name).or_else(|| beside(name))) else {
+        return Reading::Ignored;
+    };
     let Some(id) = actor.word("ID", &faults).or_else(|| event.word("id", &faults)) else {
         return Reading::Malformed;
     };

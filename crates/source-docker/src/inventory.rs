@@ -10,11 +10,16 @@ use std::{
     time::Duration,
 };
 
-use collector_core::{BoxFuture, Change, Changes, Engine, Inventory, SourceCounters, SourceStatus};
-use tokio::sync::Notify;
+use collector_core::{
+    BoxFuture, Change, Changes, Container, Engine, Inventory, SourceCounters, SourceStatus,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use crate::{
-    Endpoint, Options,
+    Endpoint, Options, PodmanStore,
     client::RequestCounts,
     read::Owner,
     session::{self, End, Known},
@@ -42,13 +47,14 @@ pub(crate) struct Shared {
 /// [`SourceStatus::Down`] with its reason, logged once, and retried for ever with growing pauses.
 #[derive(Debug)]
 pub struct DockerInventory {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl DockerInventory {
     /// An inventory of the engine that the options name. Nothing is connected yet.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(mut options: Options) -> Self {
+        options.uid = options.uid.or_else(|| user_of(&options.endpoint));
         let shared = Shared {
             dormant: AtomicBool::new(options.optional),
             options,
@@ -72,13 +78,19 @@ impl Inventory for DockerInventory {
     fn run(self: Arc<Self>, changes: Changes) -> BoxFuture<()> {
         let shared = self.shared.clone();
         Box::pin(async move {
-            if shared.options.optional {
-                tokio::select! {
-                    () = appears(&shared.options) => shared.dormant.store(false, Relaxed),
-                    () = changes.closed() => return,
+            let mut stand_in = StandIn::default();
+            loop {
+                if shared.options.optional {
+                    tokio::select! {
+                        () = appears(&shared, &changes, &mut stand_in) => shared.dormant.store(false, Relaxed),
+                        () = changes.closed() => return,
+                    }
                 }
+                if follow_while_there(&shared, &changes, &mut stand_in).await == Ended::Closed {
+                    return;
+                }
+                shared.dormant.store(true, Relaxed);
             }
-            follow_for_ever(&shared, &changes).await;
         })
     }
 
@@ -105,15 +117,92 @@ impl Inventory for DockerInventory {
     }
 }
 
-/// Waits until the socket is there.
-async fn appears(options: &Options) {
-    let Endpoint::Unix(path) = &options.endpoint;
+/// The user whose runtime directory a socket is in.
+fn user_of(endpoint: &Endpoint) -> Option<u32> {
+    let Endpoint::Unix(path) = endpoint else { return None };
+    let (_, below) = path.to_str()?.split_once("/run/user/")?;
+    below.split('/').next()?.parse().ok().filter(|uid| *uid != 0)
+}
+
+/// Waits until the socket is there. Until then the store tells what it can.
+async fn appears(shared: &Shared, changes: &Changes, stand_in: &mut StandIn) {
+    let options = &shared.options;
+    let Endpoint::Unix(path) = &options.endpoint else { return };
     while !path.exists() {
-        tokio::time::sleep(options.look_interval).await;
+        stand_in.tell(options, &[], changes).await;
+        // Woken early by whoever saw the socket come, or a container that nobody told of.
+        let _ = timeout(options.look_interval, shared.relist.notified()).await;
     }
 }
 
-async fn follow_for_ever(shared: &Arc<Shared>, changes: &Changes) {
+/// Why an engine is not followed any more.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// The collector has ended.
+    Closed,
+    /// The socket of an optional engine is gone.
+    SocketGone,
+}
+
+/// Tells of containers by the engine's store while the engine cannot be asked.
+#[derive(Debug, Default)]
+struct StandIn {
+    /// What was told last; `None` where the engine itself, or nobody, has told.
+    told: Option<Vec<Container>>,
+    /// Something was told of this engine, which an empty list takes back.
+    any: bool,
+}
+
+impl StandIn {
+    /// The engine tells itself.
+    fn retire(&mut self) {
+        self.told = None;
+        self.any = true;
+    }
+
+    /// Lists what runs. Of what the engine told before, `known`, its own words are kept while the same process runs.
+    async fn tell(&mut self, options: &Options, known: &[Container], changes: &Changes) {
+        let owner = Owner { engine: Engine::Podman, uid: options.uid };
+        let store = options.store.clone();
+        let read = tokio::task::spawn_blocking(move || store.map(|store| store.running(owner)));
+        let Ok(running) = read.await else { return };
+        let mut list = running.unwrap_or_default();
+        for container in &mut list {
+            let same = |other: &&Container| other.id == container.id && other.pid == container.pid;
+            if let Some(better) = known.iter().find(same) {
+                better.clone_into(container);
+            }
+        }
+        // An empty first list would silence the cgroup scan in favour of an engine that is not there.
+        if (list.is_empty() && !self.any) || self.told.as_ref() == Some(&list) {
+            return;
+        }
+        self.any = true;
+        self.told = Some(list.clone());
+        // Whether the collector has ended is the caller's to see.
+        let _ = changes.send(Change::Listed(list)).await;
+    }
+}
+
+/// Since when the socket of an optional engine is not there.
+#[derive(Debug, Default)]
+struct Absence(Option<Instant>);
+
+impl Absence {
+    /// Whether it will not come back soon.
+    fn is_final(&mut self, options: &Options) -> bool {
+        let Endpoint::Unix(path) = &options.endpoint else { return false };
+        if !options.optional || path.exists() {
+            self.0 = None;
+            return false;
+        }
+        let since = *self.0.get_or_insert_with(Instant::now);
+        let is_folder_gone = path.parent().is_some_and(|folder| !folder.exists());
+        is_folder_gone || since.elapsed() >= options.gone_after
+    }
+}
+
+async fn follow_while_there(shared: &Arc<Shared>, changes: &Changes, stand_in: &mut StandIn) -> Ended {
     let options = &shared.options;
     let owner = Owner { engine: Engine::Docker, uid: options.uid };
     let mut table = Table::new(owner, options.stopped_max);
@@ -121,14 +210,16 @@ async fn follow_for_ever(shared: &Arc<Shared>, changes: &Changes) {
     let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
     let mut loss = Loss::default();
     let mut is_first = true;
+    let mut absence = Absence::default();
     loop {
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         match session::run(shared, changes, &mut table, &mut known).await {
-            End::Closed => return,
+            End::Closed => return Ended::Closed,
             End::Again => continue,
             End::Lost { reason, is_permission, was_up } => {
                 if was_up {
                     is_first = false;
+                    stand_in.retire();
                     shared.reconnects.fetch_add(1, Relaxed);
                     loss = Loss::default();
                     // A session that lasted is no sign of an engine that cannot keep one.
@@ -146,15 +237,22 @@ async fn follow_for_ever(shared: &Arc<Shared>, changes: &Changes) {
                         );
                     }
                     if changes.send(Change::Status(SourceStatus::Down(reason))).await.is_err() {
-                        return;
+                        return Ended::Closed;
                     }
                 }
                 is_first = false;
             }
         }
+        if absence.is_final(options) {
+            stand_in.tell(options, &[], changes).await;
+            return Ended::SocketGone;
+        }
+        if options.store.as_ref().is_some_and(PodmanStore::is_readable) {
+            stand_in.tell(options, &table.containers(), changes).await;
+        }
         tokio::select! {
             () = tokio::time::sleep(backoff.next()) => {}
-            () = changes.closed() => return,
+            () = changes.closed() => return Ended::Closed,
         }
     }
 }

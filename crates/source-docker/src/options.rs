@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::Endpoint;
+use crate::{Endpoint, PodmanStore};
 
 /// How to follow one engine. Made by [`Options::default`] and the fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,11 @@ pub struct Options {
     pub optional: bool,
     /// Pause between looks for the socket of an optional engine.
     pub look_interval: Duration,
+    /// How long the socket of an optional engine may be gone before the engine is as one that was never there, with its
+    /// containers. At once where the folder of the socket is gone too: the user has logged out.
+    pub gone_after: Duration,
+    /// Where the engine keeps its containers: their names are read there while the engine cannot be asked.
+    pub store: Option<PodmanStore>,
     /// How many containers without processes are kept and inspected: the newest.
     pub stopped_max: usize,
 }
@@ -57,6 +62,8 @@ impl Default for Options {
             backoff_max: Duration::from_secs(10),
             optional: false,
             look_interval: Duration::from_secs(5),
+            gone_after: Duration::from_secs(30),
+            store: None,
             stopped_max: 500,
         }
     }

@@ -3,7 +3,10 @@
 //! Field names are those of the Engine API reference (`ContainerSummary`, `ContainerInspectResponse`,
 //! `SystemVersion`, `SystemInfo`).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use collector_core::{
     Container, ContainerId, Engine, EngineInfo, Health, Limits, Network, State, effective::Limit,
@@ -80,10 +83,22 @@ fn listed(entry: &Object<'_>, owner: Owner) -> Option<Seen> {
     container.health = entry
         .object("Health", &faults)
         .and_then(|health| health_word(&health, &faults))
-        .or_else(|| health_of_words(&status, state));
+        .or_else(|| health_of_words(&status, state, owner.engine));
     container.exit_code = exit_code_of_words(&status);
     container.pod = entry.word("PodName", &faults).map(Arc::from);
     Some(Seen { container, malformed: faults.any(), status })
+}
+
+/// Reads the pods' names of `GET /libpod/containers/json`, by container: Podman's Docker-compatible answers do not tell
+/// them.
+pub(crate) fn pods(body: &str) -> HashMap<ContainerId, Arc<str>> {
+    let faults = Faults::default();
+    let entries: Option<Vec<&RawValue>> = serde_json::from_str(body).unwrap_or_default();
+    let pod = |entry: &&RawValue| {
+        let entry = Object::parse(entry.get())?;
+        Some((ContainerId::new(&entry.word("Id", &faults)?), entry.word("PodName", &faults)?.into()))
+    };
+    entries.unwrap_or_default().iter().filter_map(pod).collect()
 }
 
 /// Of a container's names the one that is not a link's (`/other/alias`), without its slash.
@@ -121,14 +136,17 @@ fn state_of_words(status: &str) -> Option<State> {
     }
 }
 
-/// `Up 7 seconds (healthy)`. A running container without brackets has no check; what is stopped has none to show.
-fn health_of_words(status: &str, state: State) -> Option<Health> {
+/// `Up 7 seconds (healthy)`. A running container without brackets has no check, but for Podman, whose list says nothing
+/// of health; what is stopped has none to show.
+fn health_of_words(status: &str, state: State, engine: Engine) -> Option<Health> {
     let inside = status.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')).map(|(_, inside)| inside);
     match inside {
         Some("healthy") => Some(Health::Healthy),
         Some("unhealthy") => Some(Health::Unhealthy),
         Some("health: starting" | "starting") => Some(Health::Starting),
-        None if state == State::Running && status.starts_with("Up ") => Some(Health::NoCheck),
+        None if engine != Engine::Podman && state == State::Running && status.starts_with("Up ") => {
+            Some(Health::NoCheck)
+        }
         _ => None,
     }
 }
@@ -185,7 +203,11 @@ pub(crate) fn inspect(body: &str, asked: &ContainerId, owner: Owner) -> Option<S
         if let Some(mode) = host.word("NetworkMode", &faults) {
             container.network = network(&mode);
         }
-        container.runtime = host.word("Runtime", &faults).map(Arc::from);
+        // Podman says `oci` whatever the runtime is.
+        container.runtime = host
+            .word("Runtime", &faults)
+            .filter(|runtime| owner.engine != Engine::Podman || runtime != "oci")
+            .map(Arc::from);
         container.limits = limits(&host, &faults);
     } else {
         faults.add();
@@ -350,6 +372,9 @@ pub(crate) struct ApiVersion {
 impl ApiVersion {
     /// The newest API whose answers this crate was tested with: its list carries `Health`.
     pub(crate) const OURS: Self = Self { major: 1, minor: 52 };
+
+    /// The first whose `/containers/{id}/stats` has `one-shot`.
+    pub(crate) const ONE_SHOT: Self = Self { major: 1, minor: 41 };
 
     /// Reads `1.41`, or Podman's `1.41.0`.
     pub(crate) fn parse(text: &str) -> Option<Self> {

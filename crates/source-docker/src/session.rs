@@ -1,6 +1,7 @@
 //! One connection to an engine, from reaching it to losing it.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
@@ -46,6 +47,9 @@ const EVENTS_HEAD: Duration = Duration::from_millis(500);
 /// would fill its ring of events. Only Docker: old Podman joins several values by "and".
 const WANTED: &str = r#"{"type":["container"],"event":["create","start","die","pause","unpause","health_status","rename","update","restart","oom","destroy"]}"#;
 const WANTED_PODMAN: &str = r#"{"type":["container"]}"#;
+
+/// The oldest API of Podman's own that Podman 4 and 5 serve.
+const LIBPOD_API: &str = "4.0.0";
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -303,7 +307,16 @@ impl Session<'_> {
         let limit = self.shared.options.request_timeout * 3;
         self.tasks.spawn(async move {
             let answer = client.get(&target, limit, LIST_BYTES_MAX).await;
-            let list = answer.and_then(|body| read::list(&body, owner).ok_or(Fault::Answer { target }));
+            let mut list = answer.and_then(|body| read::list(&body, owner).ok_or(Fault::Answer { target }));
+            if let Ok(list) = &mut list
+                && owner.engine == Engine::Podman
+                && !list.containers.is_empty()
+            {
+                let pods = pods(&client, limit, None).await;
+                for seen in &mut list.containers {
+                    seen.container.pod = pods.get(&seen.container.id).cloned();
+                }
+            }
             let _ = reports.send(Report::Listed(list)).await;
         });
     }
@@ -333,6 +346,7 @@ impl Session<'_> {
         let (client, owner, reports) = (self.client.clone(), self.owner, self.reports.clone());
         let limit = self.shared.options.inspect_timeout;
         let slow = self.slow.clone();
+        let wants_pod = owner.engine == Engine::Podman && !self.table.knows_pod(&id);
         self.tasks.spawn(async move {
             let asked = client.get(&target, limit, INSPECT_BYTES_MAX);
             tokio::pin!(asked);
@@ -350,7 +364,15 @@ impl Session<'_> {
                 }
             };
             let answer = match answer {
-                Ok(body) => read::inspect(&body, &id, owner).map(Box::new).ok_or(Miss::Failed),
+                Ok(body) => {
+                    let mut seen = read::inspect(&body, &id, owner).map(Box::new);
+                    if let Some(seen) = &mut seen
+                        && wants_pod
+                    {
+                        seen.container.pod = pods(&client, limit, Some(&id)).await.remove(&id);
+                    }
+                    seen.ok_or(Miss::Failed)
+                }
                 Err(fault) if fault.is_not_found() => Err(Miss::Gone),
                 Err(fault) => {
                     tracing::debug!(container = id.as_str(), %fault, "failed to inspect a container");
@@ -416,6 +438,27 @@ impl Session<'_> {
                 }
             }
         });
+    }
+}
+
+/// The pods of all containers, or of one, by Podman's own API. A container of which this fails has none: what its engine
+/// does not tell is absent.
+async fn pods(
+    client: &Client,
+    limit: Duration,
+    only: Option<&ContainerId>,
+) -> HashMap<ContainerId, Arc<str>> {
+    let mut target = format!("/v{LIBPOD_API}/libpod/containers/json?all=true");
+    if let Some(id) = only {
+        target.push_str("&filters=");
+        target.push_str(&segment(&format!("{{\"id\":[\"{id}\"]}}")));
+    }
+    match client.get(&target, limit, LIST_BYTES_MAX).await {
+        Ok(body) => read::pods(&body),
+        Err(fault) => {
+            tracing::debug!(%fault, "failed to ask for the names of pods");
+            HashMap::new()
+        }
     }
 }
 

@@ -63,6 +63,8 @@ struct Entry {
     inspect: Inspect,
     failures: u32,
     malformed: bool,
+    /// A list has told of its pod, which never changes.
+    pod_known: bool,
 }
 
 impl Entry {
@@ -77,6 +79,7 @@ impl Entry {
             inspect: Inspect::Idle,
             failures: 0,
             malformed: false,
+            pod_known: false,
         }
     }
 }
@@ -151,6 +154,11 @@ impl Table {
         self.left_out
     }
 
+    /// What is known, told or not.
+    pub(crate) fn containers(&self) -> Vec<Container> {
+        self.entries.values().map(|entry| entry.container.clone()).collect()
+    }
+
     /// Takes an event; what must be told at once, in this order.
     pub(crate) fn event(&mut self, event: &Event) -> Vec<Change> {
         self.events += 1;
@@ -193,6 +201,11 @@ impl Table {
             _ => return,
         }
         if urgent { &mut self.urgent } else { &mut self.later }.push_back(id.clone());
+    }
+
+    /// Whether the pod of a container, or that it has none, need not be asked for: a list has told.
+    pub(crate) fn knows_pod(&self, id: &ContainerId) -> bool {
+        self.entries.get(id).is_some_and(|entry| entry.pod_known)
     }
 
     /// The next container to inspect; the answer goes to [`Table::inspected`].
@@ -516,6 +529,8 @@ impl Entry {
         known.image_id = listed.image_id.or(known.image_id.take());
         known.created_at = known.created_at.or(listed.created_at);
         known.health = listed.health.or(known.health);
+        known.pod = listed.pod.or(known.pod.take());
+        self.pod_known = true;
         if listed.labels != BTreeMap::new() {
             known.labels = listed.labels;
         }

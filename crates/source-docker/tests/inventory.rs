@@ -321,7 +321,7 @@ async fn strange_events_never_end_the_stream() {
         ("libpod-api-version", "5.4.2"),
         ("server", "Libpod/5.4.2 (linux)"),
     ]);
-    engine.answer("/containers/json", Answer::text(fixture("podman/list.json")));
+    engine.answer("/containers/json", Answer::text(fixture("podman/odd-list.json")));
     let mut watch = watch(options(&engine));
     let list = watch.list().await;
     assert_eq!(
@@ -330,7 +330,7 @@ async fn strange_events_never_end_the_stream() {
     );
     engine.event("what?! {\"Type\":7}\n{\"Type\":\"container\"}\n");
     engine.event(format!("{{\"Type\":\"container\",\"long\":\"{}\"}}\n", "x".repeat(2 << 20)));
-    let events = fixture("podman/events.ndjson").replace('\n', "");
+    let events = fixture("podman/odd-events.ndjson").replace('\n', "");
     let (head, tail) = events.split_at(events.len() / 2);
     engine.event(head.to_owned());
     engine.event(tail.to_owned());
