@@ -10,8 +10,8 @@ use serde::Deserialize;
 use crate::cli::Host;
 use crate::engine::{Engine, Keep};
 use crate::error::{Context as _, Error, Result};
+use crate::lab;
 use crate::lab::guest::{self, Guest};
-use crate::lab::{self};
 use crate::metadata;
 use crate::process::{self, When};
 use crate::step::Counts;
@@ -189,7 +189,8 @@ fn in_guest(suite: &'static str, programs: &Programs, filter: Option<&str>) -> R
         if begun {
             println!("{}", with_host(suite, line));
         }
-        begun |= line.trim() == BEGIN;
+        // systemd's settings of the terminal stand before it.
+        begun |= line.trim_end().ends_with(BEGIN);
     });
     let broken = broken(ran)?;
     let output = fs::read(guest.lab("e2e.out")).unwrap_or_default();
