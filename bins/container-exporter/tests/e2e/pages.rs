@@ -183,7 +183,11 @@ fn the_cadvisor_profile_passes_cadvisors_own_checks() {
         (line.label("image"), line.label("container_label_com_example_team")),
         ("busybox:local", "core")
     );
-    assert!(line.label("id").ends_with(&container.id), "its cgroup's path: {}", line.label("id"));
+    // systemd's driver calls it `docker-<id>.scope`.
+    let kernel = container.kernel();
+    let directory = kernel.directory("memory").expect("it has a cgroup");
+    assert!(line.label("id").contains(&container.id), "its cgroup's path: {}", line.label("id"));
+    assert!(directory.ends_with(line.label("id").trim_start_matches('/')), "{directory:?}");
     let cpu = page.all("container_cpu_usage_seconds_total", &[("name", &container.name)]);
     assert_eq!(cpu[0].label("cpu"), "total");
     for (name, label) in
@@ -209,9 +213,9 @@ fn the_cadvisor_profile_passes_cadvisors_own_checks() {
         assert_eq!(page.types[name], kind, "{name}");
     }
     // With a limit on memory and swap of the same size, cgroup v1 would count at the other of its two files.
-    let limited = scope.sleeper("oom", &["-m", "8m"]);
+    let limited = scope.sleeper("oom", &["-m", "32m"]);
     await_cadvisor(&exporter, &limited);
-    limited.exec("dd if=/dev/zero of=/dev/null bs=32M count=1");
+    limited.exec("dd if=/dev/zero of=/dev/null bs=96M count=1");
     await_until("an OOM kill raises container_memory_events_max_total", || {
         let page = exporter.scrape_at("/metrics?profile=cadvisor");
         of(&page, "container_memory_events_max_total", &limited).filter(|events| *events > 0.0)

