@@ -158,6 +158,8 @@ pub struct Table {
     /// Rows past `used` are spare allocations.
     rows: Vec<Row>,
     used: usize,
+    /// `used` before [`Table::reset`]. The keys of those rows differ from one another; spare ones further on may repeat them.
+    used_before: usize,
     /// Whether each row so far has the key that stood in its place before [`Table::reset`]. Then the next row, if it too
     /// has the old key, cannot be there already, and a steady file costs no search.
     steady: bool,
@@ -216,6 +218,7 @@ impl Table {
     /// Removes the rows, keeps their memory, and sets the number of columns; cells of new rows start as
     /// [`Absence::NoKey`].
     pub fn reset(&mut self, columns: usize) {
+        self.used_before = self.used;
         self.used = 0;
         self.steady = true;
         self.absence = None;
@@ -268,7 +271,7 @@ impl Table {
         if guess < self.used && self.rows[guess].key.as_bytes() == key {
             return Some(guess);
         }
-        let same_as_before = self.rows.get(self.used).is_some_and(|row| row.key.as_bytes() == key);
+        let same_as_before = self.used < self.used_before && self.rows[self.used].key.as_bytes() == key;
         if !(self.steady && same_as_before) {
             if let Some(place) = self.iter().position(|row| row.key.as_bytes() == key) {
                 return Some(place);
@@ -346,6 +349,18 @@ mod tests {
         assert_eq!(table.get("a"), None);
         assert_eq!(table.row("c").unwrap(), [Slot::Absent(Absence::NoKey); 2]);
         assert_eq!(table.iter().next().unwrap().cells.as_ptr(), cells);
+    }
+
+    /// Its row moves up, and what it left behind in the spare rows is not taken for another.
+    #[test]
+    fn a_row_before_it_goes_and_a_key_of_two_lines_stays_one_row() {
+        let mut table = Table::new();
+        for keys in [&["a", "b"][..], &["b"], &["b", "b"]] {
+            table.reset(1);
+            // Guesses that lead nowhere, as behind the last row.
+            keys.iter().for_each(|key| assert!(table.place_of(key.as_bytes(), usize::MAX).is_some()));
+        }
+        assert_eq!(table.len(), 1, "{table:?}");
     }
 
     #[test]
