@@ -96,6 +96,8 @@ pub(crate) struct Table {
     events: u64,
     events_at_list: u64,
     removed_since_list: HashSet<ContainerId>,
+    /// What the last two lists no longer had: told as gone, while its last events may still be under way.
+    gone_by_list: [HashSet<ContainerId>; 2],
     /// Running containers that the next whole list waits for.
     held: Option<HashSet<ContainerId>>,
     malformed: u64,
@@ -124,6 +126,7 @@ impl Table {
             events: 0,
             events_at_list: 0,
             removed_since_list: HashSet::new(),
+            gone_by_list: Default::default(),
             held: None,
             malformed: 0,
             nameless: 0,
@@ -166,6 +169,10 @@ impl Table {
             Kind::Oom => return vec![Change::OomHint(event.id.clone())],
             Kind::Removed => return self.removed(&event.id).into_iter().collect(),
             _ => {}
+        }
+        // A list overtook them. Its end is counted, and an id never comes back.
+        if self.gone_by_list.iter().any(|gone| gone.contains(&event.id)) {
+            return Vec::new();
         }
         let (touched, owner) = (self.events, self.owner);
         let entry =
@@ -296,7 +303,17 @@ impl Table {
             }
         }
         let events_at_list = self.events_at_list;
-        self.entries.retain(|id, entry| listed.contains(id) || entry.touched > events_at_list);
+        let mut gone = HashSet::new();
+        self.entries.retain(|id, entry| {
+            let stays = listed.contains(id) || entry.touched > events_at_list;
+            // One that was left out of the list by its bound has ended already.
+            if !stays && entry.container.state.has_processes() {
+                gone.insert(id.clone());
+            }
+            stays
+        });
+        let [before, _] = std::mem::take(&mut self.gone_by_list);
+        self.gone_by_list = [gone, before];
         let mut held = HashSet::new();
         // What runs is inspected first.
         unclear.sort_by_key(|(_, runs)| !runs);

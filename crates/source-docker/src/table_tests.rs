@@ -150,6 +150,21 @@ fn a_list_shows_lost_events() {
 }
 
 #[test]
+fn a_list_that_overtakes_the_end_is_the_end() {
+    let mut table = Table::new(OWNER, 10);
+    table.event(&event(Kind::Started, 10));
+    answer(&mut table, run(7, 9));
+    table.list_asked();
+    table.listed(List { containers: Vec::new(), nameless: 0 }, at(20));
+    assert!(matches!(table.whole(), Change::Listed(list) if list.is_empty()));
+    // Told again, it would be a run of its own, and its end would count twice.
+    for kind in [Kind::Died(Some(137)), Kind::Removed] {
+        assert_eq!(table.event(&event(kind, 19)).len(), 0);
+    }
+    assert_eq!(table.next_inspect(), None);
+}
+
+#[test]
 fn a_clock_set_back_does_not_hide_a_run() {
     let mut table = Table::new(OWNER, 10);
     table.event(&event(Kind::Started, 900));
