@@ -35,7 +35,7 @@ impl Rig {
         options.backoff_max = Duration::from_millis(20);
         options.relist_pause = Duration::from_millis(10);
         let inventory = Arc::new(StatsInventory::new(options, stats));
-        let sampler = StatsSampler::new(Arc::new(Nobody), &[inventory.clone()]);
+        let sampler = StatsSampler::new(Arc::new(Nobody), std::slice::from_ref(&inventory));
         let inventories: Vec<Arc<dyn Inventory>> = vec![inventory];
         let own: Box<dyn Fn(&mut Sample) + Send + Sync> = Box::new(|_| {});
         let collector = Collector::start(CollectorOptions::default(), inventories, Arc::new(sampler), own);

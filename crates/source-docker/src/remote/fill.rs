@@ -123,18 +123,15 @@ impl Filler<'_> {
             self.int(ids::CPU_THROTTLED_PERIODS, stats.throttled_periods);
             self.nanos(ids::CPU_THROTTLED, stats.throttled);
         }
-        match (self.container.limits.nano_cpus, stats.online_cpus) {
+        // `CpusetCpus` is another way to limit it, so no word of a quota is no word of no limit.
+        if let Some(Limit::Value(nanos)) = self.container.limits.nano_cpus {
             #[expect(clippy::cast_precision_loss, reason = "CPUs are few")]
-            (Some(Limit::Value(nanos)), cpus) => {
-                let own = nanos as f64 / 1e9;
-                let cores = cpus.map_or(own, |cpus| own.min(cpus as f64));
-                self.out.set(ids::CPU_LIMIT, Reading::float(Some(cores)));
-                let quota = u128::from(nanos) * u128::from(PERIOD_US) / 1_000_000_000;
-                self.int(ids::CPU_SPEC_QUOTA, u64::try_from(quota).ok());
-                self.int(ids::CPU_SPEC_PERIOD, Some(PERIOD_US));
-            }
-            // `CpuQuota` and `CpusetCpus` are other ways to limit it, so no word of NanoCpus is no word of no limit.
-            _ => {}
+            let (own, cpus) = (nanos as f64 / 1e9, stats.online_cpus.map(|cpus| cpus as f64));
+            let cores = cpus.map_or(own, |cpus| own.min(cpus));
+            self.out.set(ids::CPU_LIMIT, Reading::float(Some(cores)));
+            let quota = u128::from(nanos) * u128::from(PERIOD_US) / 1_000_000_000;
+            self.int(ids::CPU_SPEC_QUOTA, u64::try_from(quota).ok());
+            self.int(ids::CPU_SPEC_PERIOD, Some(PERIOD_US));
         }
     }
 
