@@ -216,7 +216,7 @@ fn pids_of_a_foreign_namespace_are_never_opened() {
 fn a_process_is_known_from_a_private_cgroup_namespace() {
     let (tree, processes) = Machine::unpack("v2-6.12");
     let pid = processes[0].pid();
-    tree.write(&format!("proc/{pid}/cgroup"), &format!("0::/../{}\n", id("web")));
+    tree.write(&format!("proc/{pid}/cgroup"), format!("0::/../{}\n", id("web")));
     let sampler = sampler(&tree);
     let named = container("web", Some(pid));
     let mut scanned = named.clone();
