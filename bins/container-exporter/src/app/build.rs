@@ -13,7 +13,7 @@ use exporter_toolkit::Stats;
 use prometheus::Registry;
 use runtime_metrics::RuntimeMetrics;
 use sink_prometheus::{Options as SinkOptions, Profile, PrometheusSink};
-use source_cgroup::ScanInventory;
+use source_cgroup::{IncludeInventory, ScanInventory};
 use source_docker::{Candidate, DockerInventory, Endpoint, discover};
 use source_sim::{Clock, SimInventory, SimSampler};
 
@@ -99,6 +99,11 @@ fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
     }
     if settings.source != Source::Docker {
         found.push(Arc::new(ScanInventory::new(roots(settings), source_cgroup::Options::default())));
+    }
+    if !settings.cgroup.include.is_empty() {
+        let include = settings.cgroup.include.clone();
+        let options = source_cgroup::Options::default();
+        found.push(Arc::new(IncludeInventory::new(roots(settings), include, options)));
     }
     found
 }

@@ -118,7 +118,7 @@ pub(super) fn is_settled(sources: &[SourceReport]) -> bool {
         Some(_) => true,
         None => false,
     };
-    let some_up = engines().any(|source| matches!(source.status, Some(SourceStatus::Up(_))));
+    let some_up = engines().any(|source| is_up(source).is_some());
     engines().all(answered) && (some_up || sources.iter().filter(|source| source.fallback).all(answered))
 }
 
@@ -153,7 +153,7 @@ async fn say_what_was_found(app: Arc<App>, url: String) {
 
 fn is_up(source: &SourceReport) -> Option<&EngineInfo> {
     match &source.status {
-        Some(SourceStatus::Up(engine)) if !source.fallback => Some(engine),
+        Some(SourceStatus::Up(engine)) if !source.fallback && !source.supplement => Some(engine),
         _ => None,
     }
 }
@@ -193,7 +193,7 @@ fn containers(count: usize) -> String {
 fn no_engine(sources: &[SourceReport]) -> String {
     let reasons: Vec<String> = sources
         .iter()
-        .filter(|source| !source.fallback && !source.dormant)
+        .filter(|source| !source.fallback && !source.supplement && !source.dormant)
         .map(|source| match &source.status {
             Some(SourceStatus::Down(reason)) => format!("{}: {reason}", source.name),
             _ => format!("{}: no answer so far", source.name),

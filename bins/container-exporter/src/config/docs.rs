@@ -114,6 +114,7 @@ fn kind_name(kind: &Kind) -> String {
         Kind::Listen => "address".to_owned(),
         Kind::Source => "source".to_owned(),
         Kind::Rule => "rule".to_owned(),
+        Kind::Pattern => "pattern".to_owned(),
         Kind::Choice(_) => "word".to_owned(),
         Kind::List(item) => format!("list of {}s", kind_name(item)),
         Kind::Map => "table of texts".to_owned(),

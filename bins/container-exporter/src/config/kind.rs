@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Source,
     /// A rule that chooses containers, of the form of [`collector_core::select`].
     Rule,
+    /// A pattern over the paths of cgroups, of the form of [`source_cgroup::Include`].
+    Pattern,
     /// One of these words, upper or lower case.
     Choice(&'static [&'static str]),
     /// Any number of another type of text; in variables with commas between.
@@ -105,6 +107,7 @@ impl Kind {
             Self::Listen => "an address with a port".to_owned(),
             Self::Source => "auto, docker, cgroup or sim:N with N from 1 to 10000".to_owned(),
             Self::Rule => "name=GLOB, image=GLOB, label=KEY or label=KEY=GLOB".to_owned(),
+            Self::Pattern => "the path of cgroups, such as system.slice/*.service".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::List(item) => match item {
                 Self::Text => "a list of texts".to_owned(),
@@ -213,6 +216,7 @@ impl Kind {
             Self::Listen => parse::listen(text).map(|address| address.to_string()),
             Self::Source => parse::source(text).map(|source| source.to_string()),
             Self::Rule => parse::rule(text.trim()).map(str::to_owned),
+            Self::Pattern => parse::pattern(text.trim()).map(str::to_owned),
             Self::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text.trim())) {
                 Some(word) => Ok((*word).to_owned()),
                 None => return Err(Mismatch::text(text, None)),

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use collector_core::select::Selection;
+use source_cgroup::Include;
 
 /// The most containers that can be simulated.
 pub(crate) const SIMULATED_MAX: u32 = 10_000;
@@ -133,6 +134,17 @@ pub(crate) fn without_userinfo(url: &str) -> String {
 /// The reason, in words.
 pub(crate) fn rule(text: &str) -> Result<&str, String> {
     match Selection::new(&[text], &[] as &[&str]) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(error.problem.to_string()),
+    }
+}
+
+/// Checks a pattern that chooses cgroups.
+///
+/// # Errors
+/// The reason, in words.
+pub(crate) fn pattern(text: &str) -> Result<&str, String> {
+    match Include::new(&[text]) {
         Ok(_) => Ok(text),
         Err(error) => Err(error.problem.to_string()),
     }

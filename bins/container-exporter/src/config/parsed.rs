@@ -60,6 +60,7 @@ pub(crate) struct Podman {
 pub(crate) struct Cgroup {
     pub(crate) root: String,
     pub(crate) proc_root: String,
+    pub(crate) include: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use collector_core::select::Selection;
 use collector_core::{Group, Groups};
+use source_cgroup::Include;
 
 pub(crate) use super::parse::Source;
 pub(crate) use super::parsed::{Compression, LogFormat, LogLevel, Profile};
@@ -71,6 +72,8 @@ pub(crate) struct Cgroup {
     pub(crate) root: PathBuf,
     /// The mount point of proc.
     pub(crate) proc_root: PathBuf,
+    /// The cgroups that are shown though no engine knows them.
+    pub(crate) include: Include,
 }
 
 /// Which containers are watched, and how many.
@@ -192,6 +195,8 @@ impl Settings {
         let podman = podman(&parsed.podman);
         let selection = Selection::new(&parsed.containers.include, &parsed.containers.exclude)
             .map_err(|error| problems.push(Problem::general(error.to_string())));
+        let include = Include::new(&parsed.cgroup.include)
+            .map_err(|error| problems.push(Problem::at(origins.of("cgroup.include"), error.to_string())));
         let server = server(&parsed, &origins, problems);
         if source == Some(Source::Docker) && !docker.enabled {
             let what = "`general.source` is docker, but `docker.enabled` is false; leave one of them out";
@@ -205,7 +210,11 @@ impl Settings {
             source: source?,
             docker,
             podman,
-            cgroup: Cgroup { root: parsed.cgroup.root.into(), proc_root: parsed.cgroup.proc_root.into() },
+            cgroup: Cgroup {
+                root: parsed.cgroup.root.into(),
+                proc_root: parsed.cgroup.proc_root.into(),
+                include: include.ok()?,
+            },
             containers: Containers {
                 selection: selection.ok()?,
                 max: parsed.containers.max,

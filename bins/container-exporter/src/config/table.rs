@@ -200,6 +200,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Where the host's cgroup file systems are mounted. In a container: where the host's `/sys/fs/cgroup` was mounted."),
     Key::new("cgroup.proc_root", Kind::Path, Preset::Is("\"/proc\""),
         "Where the host's proc file system is mounted."),
+    Key::new("cgroup.include", Kind::List(&Kind::Pattern), Preset::Is("[]"),
+        "Cgroups that no engine knows and that are shown all the same: systemd services (`system.slice/*.service`), sessions and services of users (`user.slice/**`), containers of `ctr`, nerdctl and systemd-nspawn (`default/*`, `machine.slice/*`). Patterns over the cgroup's path: `*` is any text within one component, `**` any number of components. A slice is shown only by a pattern that ends in `.slice`. Series have the labels `unit` and `slice`; what an engine runs is shown once, as the engine's."),
 
     Key::new("containers.include", Kind::List(&Kind::Rule), Preset::Is("[]"),
         "Rules such as `name=web-*`, `image=*/nginx:*`, `label=team=core` or `label=team`: only containers that match one of them are watched. An empty list means all.").reload(),

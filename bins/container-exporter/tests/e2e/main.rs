@@ -28,3 +28,4 @@ mod pages;
 mod prometheus;
 mod restarts;
 mod server;
+mod services;
