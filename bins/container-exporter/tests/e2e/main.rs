@@ -17,6 +17,7 @@ mod absent;
 mod cli;
 mod contained;
 mod cpu;
+mod faults;
 mod filesystem;
 mod io;
 mod lifecycle;

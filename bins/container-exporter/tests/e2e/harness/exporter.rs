@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ pub(crate) struct Setup {
     whole: Option<String>,
     listen: String,
     prelude: Option<String>,
+    wrapper: Vec<String>,
 }
 
 impl Setup {
@@ -36,6 +38,7 @@ impl Setup {
             whole: None,
             listen: "127.0.0.1:0".to_owned(),
             prelude: None,
+            wrapper: Vec::new(),
         }
         .config("metrics", "max_age_ms = 0")
     }
@@ -76,6 +79,20 @@ impl Setup {
         self
     }
 
+    /// Runs the exporter as another user without any capability.
+    pub(crate) fn as_user(mut self, uid: u32) -> Self {
+        let user = format!("--reuid={uid}");
+        let group = format!("--regid={uid}");
+        self.wrapper = ["setpriv", &user, &group, "--clear-groups"].map(str::to_owned).to_vec();
+        self
+    }
+
+    /// Gives the exporter so many file descriptors and no more.
+    pub(crate) fn with_descriptors(mut self, count: u32) -> Self {
+        self.wrapper = ["prlimit", &format!("--nofile={count}:{count}")].map(str::to_owned).to_vec();
+        self
+    }
+
     /// Starts it, and waits until it serves what its engines listed first.
     #[track_caller]
     pub(crate) fn start(self) -> Exporter {
@@ -98,8 +115,18 @@ impl Setup {
         let config = directory.path().join("config.toml");
         let text = self.whole.clone().unwrap_or_else(|| self.toml());
         std::fs::write(&config, text).expect("it can be written");
+        if !self.wrapper.is_empty() {
+            // Whoever runs it then has to be able to read it.
+            let rights = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(directory.path(), rights).expect("it is ours");
+        }
         let mut command = match &self.prelude {
-            None => Command::new(program()),
+            None if self.wrapper.is_empty() => Command::new(program()),
+            None => {
+                let mut command = Command::new(&self.wrapper[0]);
+                command.args(&self.wrapper[1..]).arg(program());
+                command
+            }
             Some(script) => {
                 let mut command = Command::new("unshare");
                 let script = format!("{script}\nexec \"$0\" \"$@\"");

@@ -1,0 +1,24 @@
+//! What breaks on real hosts: each fault shows in a metric and in the log, and nothing else stops for it.
+//!
+//! `docs/reliability.md` lists every fault with its test.
+
+mod crowd;
+mod link;
+mod made;
+mod proxy;
+
+use crate::harness::Page;
+
+const USED: &str = "container_cpu_usage_seconds_total";
+const EXITS: &str = "host_containers_exits_total";
+
+/// All ends counted, whatever their outcome.
+fn exits(page: &Page) -> f64 {
+    page.all(EXITS, &[]).iter().map(|line| line.value).sum()
+}
+
+/// A counter of the source `docker`.
+#[track_caller]
+fn source(page: &Page, name: &str) -> f64 {
+    page.expect(&format!("container_exporter_source_{name}"), &[("source", "docker")])
+}

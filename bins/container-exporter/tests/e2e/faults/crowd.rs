@@ -1,0 +1,154 @@
+//! Many containers, few descriptors, and containers that come and go without end: made cgroups and a recorded engine.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::made::Made;
+use super::{USED, exits};
+use crate::harness::{Exporter, Page};
+
+/// What a process holds.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    /// Descriptors by what they are, numbers left out.
+    pub(super) descriptors: BTreeMap<String, usize>,
+    pub(super) inotify_watches: usize,
+    pub(super) threads: usize,
+    pub(super) resident_bytes: f64,
+}
+
+impl Held {
+    pub(super) fn by(exporter: &Exporter) -> Self {
+        let directory = format!("/proc/{}", exporter.pid());
+        let list = |what: &str| std::fs::read_dir(format!("{directory}/{what}")).expect("it runs");
+        let mut descriptors: BTreeMap<String, usize> = BTreeMap::new();
+        for entry in list("fd").flatten() {
+            let Ok(target) = std::fs::read_link(entry.path()) else { continue };
+            let target = target.to_string_lossy().into_owned();
+            let kind = if target.starts_with("/sys/fs/cgroup") || target.starts_with("/proc/") {
+                "kernel file".to_owned()
+            } else {
+                target.chars().filter(|character| !character.is_ascii_digit()).collect()
+            };
+            *descriptors.entry(kind).or_default() += 1;
+        }
+        let information =
+            list("fdinfo").flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        let inotify_watches =
+            information.map(|text| text.lines().filter(|line| line.starts_with("inotify ")).count()).sum();
+        let status = std::fs::read_to_string(format!("{directory}/status")).expect("it runs");
+        let bytes = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel says it");
+            line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
+        };
+        let threads = list("task").count();
+        let resident_bytes = bytes("VmRSS:");
+        Self { descriptors, inotify_watches, threads, resident_bytes }
+    }
+
+    fn descriptors(&self) -> usize {
+        self.descriptors.values().sum()
+    }
+}
+
+/// How many containers have numbers.
+fn measured(page: &Page) -> usize {
+    page.all(USED, &[]).len()
+}
+
+#[test]
+fn five_hundred_containers_are_served_with_256_descriptors() {
+    let Some(mut made) = Made::new() else { return };
+    for _ in 0..500 {
+        made.start();
+    }
+    let exporter = made.setup().with_descriptors(256).start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", exporter.pid())).expect("it runs");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("the kernel says it");
+    assert_eq!(line.split_whitespace().nth(3), Some("256"), "it may not take more: {line}");
+    for round in 0..2 {
+        let page =
+            exporter.await_page("all are measured", |page| (measured(page) == 500).then(|| page.clone()));
+        let threads = page.all("container_threads", &[]);
+        assert!(threads.len() == 500 && threads.iter().all(|line| line.value == 1.0), "round {round}");
+        assert_eq!(page.all("container_memory_usage_bytes", &[]).len(), 500, "round {round}");
+        assert!(Held::by(&exporter).descriptors() <= 256);
+        assert!(page.expect("container_exporter_kept_fds", &[]) < 256.0);
+    }
+    // Ends are seen and counted of those, too, for whose watch there is no descriptor left.
+    made.end_all();
+    exporter.await_page("all ends are counted", |page| (exits(page) >= 500.0).then_some(()));
+    assert_eq!(exits(&exporter.scrape()), 500.0);
+}
+
+#[test]
+fn twenty_containers_a_second_leave_nothing_behind() {
+    const CONTAINERS: u32 = 80;
+    const PACE: Duration = Duration::from_millis(50);
+    let Some(mut made) = Made::new() else { return };
+    let exporter = made.setup().start();
+    let mut rounds: Vec<(Held, usize)> = Vec::new();
+    for round in 1..=3 {
+        let mut due = Instant::now();
+        let mut alive = std::collections::VecDeque::new();
+        for _ in 0..CONTAINERS {
+            alive.push_back(made.start());
+            if alive.len() > 10 {
+                made.end(&alive.pop_front().expect("there are ten"));
+            }
+            exporter.scrape();
+            due += PACE;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        exporter.await_page("the last ones have numbers", |page| (measured(page) == 10).then_some(()));
+        made.end_all();
+        let expected = f64::from(round * CONTAINERS);
+        let page = exporter.await_page("every end is counted and nobody is left", |page| {
+            let left = page.lines.iter().any(|line| !line.label("container_id").is_empty());
+            (exits(page) >= expected && !left).then(|| page.clone())
+        });
+        assert_eq!(exits(&page), expected, "each once");
+        let series = page.lines.len();
+        rounds.push((Held::by(&exporter), series));
+    }
+    let (first, series) = &rounds[0];
+    for (later, of_later) in &rounds[1..] {
+        assert_eq!(of_later, series, "no series is left");
+        // Connections come and go with requests: a few more or less at a moment are no leak of eighty containers.
+        let most = first.descriptors() + 8;
+        assert!(later.descriptors() <= most, "descriptors are left: {later:?} after {first:?}");
+        assert!(later.inotify_watches <= first.inotify_watches, "{later:?} after {first:?}");
+        assert!(later.threads <= first.threads, "{later:?} after {first:?}");
+    }
+    let [second, third] = [1, 2].map(|round| rounds[round].0.resident_bytes);
+    assert!(third <= second * 1.1, "{third} bytes resident after {second}");
+}
+
+#[test]
+fn a_cgroup_removed_behind_the_engines_back_is_gone_and_the_others_stay() {
+    let Some(mut made) = Made::new() else { return };
+    let [first, second] = [made.start(), made.start()];
+    let exporter = made.setup().start();
+    exporter.await_page("both are measured", |page| (measured(page) == 2).then_some(()));
+    made.end_silently(&first);
+    // From the very next scrape on.
+    let page = exporter.scrape();
+    let of = |id: &str| page.all(USED, &[("container_id", &id[..12])]).len();
+    assert_eq!((of(&first), of(&second)), (0, 1));
+    // The tree shows what the engine does not tell, and a list that does not have it ends it.
+    made.list();
+    exporter.await_page("its end is counted", |page| (exits(page) == 1.0).then_some(()));
+}
+
+#[test]
+fn the_pid_of_another_process_gives_no_numbers_of_its() {
+    let Some(mut made) = Made::new() else { return };
+    let id = made.start();
+    // As if the process had ended and its number were given to somebody else: this test.
+    made.describe(&id, std::process::id());
+    let exporter = made.setup().start();
+    let page =
+        exporter.await_page("it is measured by its id", |page| (measured(page) == 1).then(|| page.clone()));
+    let threads = page.expect("container_threads", &[("container_id", &id[..12])]);
+    assert_eq!(threads, 1.0, "those of its own cgroup");
+}
