@@ -110,6 +110,7 @@ fn kind_name(kind: &Kind) -> String {
         Kind::Text => "text".to_owned(),
         Kind::Path => "path".to_owned(),
         Kind::Socket => "socket".to_owned(),
+        Kind::Host => "engine".to_owned(),
         Kind::Url => "URL".to_owned(),
         Kind::Listen => "address".to_owned(),
         Kind::Source => "source".to_owned(),

@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Path,
     /// An engine's socket: an absolute path, with or without `unix://`.
     Socket,
+    /// An engine's address: as [`Kind::Socket`], or `tcp://host:port`.
+    Host,
     /// An `http://` or `https://` URL.
     Url,
     /// The address to listen at.
@@ -103,6 +105,7 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Socket => "the absolute path of a socket".to_owned(),
+            Self::Host => "the absolute path of a socket, or tcp://host:port".to_owned(),
             Self::Url => "an http:// or https:// URL".to_owned(),
             Self::Listen => "an address with a port".to_owned(),
             Self::Source => "auto, docker, cgroup or sim:N with N from 1 to 10000".to_owned(),
@@ -212,6 +215,7 @@ impl Kind {
         }
         let checked = match self {
             Self::Socket => parse::socket(text),
+            Self::Host => parse::host(text),
             Self::Url => parse::url(text),
             Self::Listen => parse::listen(text).map(|address| address.to_string()),
             Self::Source => parse::source(text).map(|source| source.to_string()),

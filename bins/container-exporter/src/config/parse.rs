@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use collector_core::select::Selection;
 use source_cgroup::Include;
+use source_docker::Endpoint;
 
 /// The most containers that can be simulated.
 pub(crate) const SIMULATED_MAX: u32 = 10_000;
@@ -98,6 +99,17 @@ pub(crate) fn socket(text: &str) -> Result<String, String> {
     } else {
         Err("the path must be absolute".to_owned())
     }
+}
+
+/// Reads an engine's address: a socket, or `tcp://host:port`.
+///
+/// # Errors
+/// The reason, in words.
+pub(crate) fn host(text: &str) -> Result<String, String> {
+    if !text.starts_with("tcp://") {
+        return socket(text);
+    }
+    Endpoint::parse(text).map(|endpoint| endpoint.to_string()).map_err(|error| error.kind().to_string())
 }
 
 /// Reads an `http://` or `https://` URL.

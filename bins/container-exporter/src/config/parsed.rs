@@ -10,6 +10,7 @@ pub(crate) struct Parsed {
     pub(crate) telemetry: Telemetry,
     pub(crate) docker: Docker,
     pub(crate) podman: Podman,
+    pub(crate) remote: Remote,
     pub(crate) cgroup: Cgroup,
     pub(crate) containers: Containers,
     pub(crate) metrics: Metrics,
@@ -46,6 +47,13 @@ pub(crate) struct Docker {
     pub(crate) enabled: bool,
     pub(crate) socket_path: Option<String>,
     pub(crate) hosts: Vec<String>,
+    pub(crate) cert_path: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Remote {
+    pub(crate) max_age: f64,
 }
 
 #[derive(Debug, Deserialize)]

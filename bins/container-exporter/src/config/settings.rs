@@ -8,6 +8,7 @@ use std::time::Duration;
 use collector_core::select::Selection;
 use collector_core::{Group, Groups};
 use source_cgroup::Include;
+use source_docker::{Endpoint, TlsFiles};
 
 pub(crate) use super::parse::Source;
 pub(crate) use super::parsed::{Compression, LogFormat, LogLevel, Profile};
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) docker: Engine,
     /// The Podman engines.
     pub(crate) podman: Engine,
+    /// How old numbers of the engines' stats API may be.
+    pub(crate) remote_max_age: Duration,
     /// The kernel's files.
     pub(crate) cgroup: Cgroup,
     /// Which containers are watched.
@@ -54,6 +57,8 @@ pub(crate) struct Engine {
     pub(crate) enabled: bool,
     /// Where.
     pub(crate) sockets: Sockets,
+    /// Those on other machines.
+    pub(crate) remotes: Vec<Endpoint>,
 }
 
 /// Which sockets of an engine are tried.
@@ -61,7 +66,7 @@ pub(crate) struct Engine {
 pub(crate) enum Sockets {
     /// The usual places of the engine.
     Auto,
-    /// These, which are absolute paths; at least one.
+    /// These, which are absolute paths; none where all engines are on other machines.
     Only(Vec<PathBuf>),
 }
 
@@ -210,6 +215,7 @@ impl Settings {
             source: source?,
             docker,
             podman,
+            remote_max_age: Duration::from_secs_f64(parsed.remote.max_age),
             cgroup: Cgroup {
                 root: parsed.cgroup.root.into(),
                 proc_root: parsed.cgroup.proc_root.into(),
@@ -276,7 +282,9 @@ fn docker(parsed: &Docker, origins: &Origins<'_>, problems: &mut Vec<Problem>) -
     let sockets = match (&parsed.socket_path, parsed.hosts.as_slice()) {
         (Some(path), []) => Sockets::Only(vec![path.into()]),
         (None, []) => Sockets::Auto,
-        (None, hosts) => Sockets::Only(hosts.iter().map(PathBuf::from).collect()),
+        (None, hosts) => {
+            Sockets::Only(hosts.iter().filter(|host| host.starts_with('/')).map(PathBuf::from).collect())
+        }
         (Some(_), [_, ..]) => {
             let what = format!(
                 "`docker.hosts` is set, and `docker.socket_path` too (by {}); leave one of them out",
@@ -286,12 +294,16 @@ fn docker(parsed: &Docker, origins: &Origins<'_>, problems: &mut Vec<Problem>) -
             Sockets::Auto
         }
     };
-    Engine { enabled: parsed.enabled, sockets }
+    let tls = parsed.cert_path.as_ref().map(|folder| TlsFiles { folder: folder.into() });
+    let remotes = parsed.hosts.iter().filter(|host| host.starts_with("tcp://"));
+    let remotes =
+        remotes.filter_map(|host| Some(Endpoint::parse(host).ok()?.with_tls(tls.clone()))).collect();
+    Engine { enabled: parsed.enabled, sockets, remotes }
 }
 
 fn podman(parsed: &Podman) -> Engine {
     let sockets = parsed.socket_path.as_ref().map_or(Sockets::Auto, |path| Sockets::Only(vec![path.into()]));
-    Engine { enabled: parsed.enabled, sockets }
+    Engine { enabled: parsed.enabled, sockets, remotes: Vec::new() }
 }
 
 /// The switches of container-monitoring take away from the groups; they never add.

@@ -146,6 +146,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("docker", "Docker engines: they say who the containers are."),
     ("podman", "Podman engines, by their Docker-compatible API."),
     (
+        "remote",
+        "Containers whose kernel is out of reach: those of engines on other machines and of sandboxed runtimes (gVisor, Kata). The engine is asked for their numbers in the background, each `general.interval`, the oldest first, at most four at a time.",
+    ),
+    (
         "cgroup",
         "The kernel's side: where its files are found, which matters when the exporter itself runs in a container.",
     ),
@@ -188,13 +192,19 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether Docker engines are looked for."),
     Key::new("docker.socket_path", Kind::Socket, Preset::Unset { example: "\"/var/run/docker.sock\"" },
         "The one socket to use, instead of those that `docker.hosts` names. Setting both is an error."),
-    Key::new("docker.hosts", Kind::List(&Kind::Socket), Preset::Is("[]"),
-        "The sockets of the engines, as paths or `unix://` URLs. An empty list looks where engines usually are: `DOCKER_HOST`, `/var/run/docker.sock`, then a rootless engine's socket."),
+    Key::new("docker.hosts", Kind::List(&Kind::Host), Preset::Is("[]"),
+        "The engines, as paths of sockets, `unix://` URLs, or `tcp://host:port` for engines on other machines, whose numbers come from their stats API (section `remote`). An empty list looks where engines usually are: `DOCKER_HOST`, `/var/run/docker.sock`, then a rootless engine's socket."),
+
+    Key::new("docker.cert_path", Kind::Path, Preset::Unset { example: "\"/etc/docker/certs\"" },
+        "The folder of `ca.pem`, `cert.pem` and `key.pem`: TLS for the `tcp://` engines of `docker.hosts`. The engine's certificate is always checked. For an engine that `DOCKER_HOST` names, `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY` say so."),
 
     Key::new("podman.enabled", Kind::Bool, YES,
         "Whether Podman engines are looked for."),
     Key::new("podman.socket_path", Kind::Socket, Preset::Unset { example: "\"/run/podman/podman.sock\"" },
         "The one socket to use, instead of the usual places: `/run/podman/podman.sock`, then the user's."),
+
+    Key::new("remote.max_age", Kind::Seconds { min: SECOND, max: HOUR }, Preset::Is("60"),
+        "How old such numbers may be; older ones are absent. `container_sample_age_seconds` tells their age."),
 
     Key::new("cgroup.root", Kind::Path, Preset::Is("\"/sys/fs/cgroup\""),
         "Where the host's cgroup file systems are mounted. In a container: where the host's `/sys/fs/cgroup` was mounted."),
