@@ -1,7 +1,7 @@
 //! From settings to the parts that run: sources, sampler, collector, sink.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use cgroup_reader::Roots;
@@ -14,10 +14,12 @@ use prometheus::Registry;
 use runtime_metrics::RuntimeMetrics;
 use sink_prometheus::{Options as SinkOptions, Profile, PrometheusSink};
 use source_cgroup::{IncludeInventory, ScanInventory};
-use source_docker::{Candidate, DockerInventory, Endpoint, discover};
+use source_docker::{
+    Candidate, Endpoint, PodmanStore, Polled, StatsInventory, StatsOptions, StatsSampler, discover,
+};
 use source_sim::{Clock, SimInventory, SimSampler};
 
-use super::{AppError, own};
+use super::{AppError, own, users};
 use crate::config::settings::{self, Settings, Source};
 
 /// The seed of the simulated hosts: every one is the same.
@@ -25,7 +27,7 @@ const SIM_SEED: u64 = 1;
 
 /// Stopped containers that are taken from an engine in any case. The collector keeps to the configured bound; the
 /// engine's has to be wider, or containers that rules exclude would displace those that are wanted.
-const STOPPED_LISTED: usize = 2_000;
+pub(super) const STOPPED_LISTED: usize = 2_000;
 
 /// What `run` and `once` run on.
 pub(super) struct Parts {
@@ -62,8 +64,16 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     kernel.layer_interval = settings.metrics.filesystem_interval;
     let sampler = KernelSampler::start(&kernel)?;
     let host = describe(&sampler);
-    let collector =
-        Collector::start(options, inventories(settings), Arc::new(sampler) as Arc<dyn Sampler>, own_metrics);
+    let (inventories, polled) = inventories(settings);
+    let sampler: Arc<dyn Sampler> = Arc::new(StatsSampler::new(Arc::new(sampler), &polled));
+    let collector = Collector::start(options, inventories, sampler, own_metrics);
+    if settings.source != Source::Cgroup {
+        users::follow(
+            settings,
+            &collector,
+            candidates(settings).into_iter().filter_map(|wanted| wanted.endpoint.ok()),
+        );
+    }
     Ok(Parts { collector, stats, host: Some(host) })
 }
 
@@ -79,7 +89,9 @@ fn describe(sampler: &KernelSampler) -> String {
     format!("cgroup {} with {}", host.layout().as_str(), controllers.join(", "))
 }
 
-fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
+/// The sources, and those of them that are asked for numbers, too.
+fn inventories(settings: &Settings) -> (Vec<Arc<dyn Inventory>>, Vec<Arc<StatsInventory>>) {
+    let mut polled = Vec::new();
     let mut found: Vec<Arc<dyn Inventory>> = Vec::new();
     if settings.source != Source::Cgroup {
         for candidate in candidates(settings) {
@@ -91,7 +103,11 @@ fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
                     options.uid = candidate.uid;
                     options.stopped_max = settings.containers.stopped_max.max(STOPPED_LISTED);
                     options.optional = candidate.optional;
-                    found.push(Arc::new(DockerInventory::new(options)));
+                    options.store = candidate.store;
+                    let stats = stats_options(settings, &options.endpoint);
+                    let inventory = Arc::new(StatsInventory::new(options, stats));
+                    polled.push(inventory.clone());
+                    found.push(inventory);
                 }
                 Err(error) => tracing::error!("{error}"),
             }
@@ -105,7 +121,16 @@ fn inventories(settings: &Settings) -> Vec<Arc<dyn Inventory>> {
         let options = source_cgroup::Options::default();
         found.push(Arc::new(IncludeInventory::new(roots(settings), include, options)));
     }
-    found
+    (found, polled)
+}
+
+/// The kernel counts the containers of engines on this machine, but for those of sandboxed runtimes.
+fn stats_options(settings: &Settings, endpoint: &Endpoint) -> StatsOptions {
+    let polled = if endpoint.is_remote() { Polled::All } else { Polled::Sandboxed };
+    let mut options = StatsOptions::new(polled);
+    options.interval = settings.interval;
+    options.max_age = settings.remote_max_age;
+    options
 }
 
 /// An engine to follow.
@@ -115,6 +140,8 @@ struct Wanted {
     uid: Option<u32>,
     /// Nobody asked for it by name: silent until it is there.
     optional: bool,
+    /// Where names are read while the engine cannot be asked.
+    store: Option<PodmanStore>,
 }
 
 /// The engines that the configuration names, and those in the usual places.
@@ -127,31 +154,39 @@ fn candidates(settings: &Settings) -> Vec<Wanted> {
             continue;
         }
         match &engine.sockets {
-            settings::Sockets::Only(paths) => wanted.extend(named(kind, paths)),
+            settings::Sockets::Only(paths) => {
+                let local = paths.iter().cloned().map(Endpoint::Unix);
+                wanted.extend(named(kind, local.chain(engine.remotes.iter().cloned())));
+            }
             settings::Sockets::Auto => {
                 let of_kind = usual.iter().filter(|candidate| candidate.engine.as_str() == kind);
-                wanted.extend(of_kind.map(from_usual));
+                wanted.extend(of_kind.map(|candidate| from_usual(candidate, settings)));
             }
         }
     }
     wanted
 }
 
-fn named(kind: &str, paths: &[PathBuf]) -> impl Iterator<Item = Wanted> {
-    paths.iter().enumerate().map(move |(index, path)| Wanted {
+fn named(kind: &str, endpoints: impl Iterator<Item = Endpoint>) -> impl Iterator<Item = Wanted> {
+    endpoints.enumerate().map(move |(index, endpoint)| Wanted {
         name: if index == 0 { kind.to_owned() } else { format!("{kind}-{}", index + 1) },
-        endpoint: Ok(Endpoint::Unix(path.clone())),
+        endpoint: Ok(endpoint),
         uid: None,
         optional: false,
+        store: None,
     })
 }
 
-fn from_usual(candidate: &Candidate) -> Wanted {
+fn from_usual(candidate: &Candidate, settings: &Settings) -> Wanted {
+    // A user's store is found by the uid, once the user's engines are looked for.
+    let store = (candidate.name == "podman" && candidate.origin == "default")
+        .then(|| PodmanStore::of_system(Path::new("/")).with_proc(&settings.cgroup.proc_root));
     Wanted {
         name: candidate.name.clone(),
         endpoint: candidate.endpoint.clone(),
         uid: candidate.uid,
         optional: candidate.origin == "default" && candidate.name != "docker",
+        store,
     }
 }
 
