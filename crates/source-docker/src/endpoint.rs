@@ -96,7 +96,7 @@ fn tcp(rest: &str) -> Option<Endpoint> {
         None if host.contains(':') => return None,
         None => host,
     };
-    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '?' | '#');
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '?' | '#' | '[' | ']');
     let port: u16 = port.parse().ok()?;
     if bare.is_empty() || bare.contains(odd) || port == 0 {
         return None;
@@ -269,6 +269,7 @@ mod tests {
             "tcp://:2375",
             "tcp://::1:2375",
             "tcp://[::1:2375",
+            "tcp://[[::1]:2375",
             "tcp://h:0",
             "tcp://h:99999",
             "tcp://u@h:1",
