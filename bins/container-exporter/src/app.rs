@@ -10,6 +10,7 @@ mod once;
 mod own;
 mod serve;
 mod table;
+mod users;
 
 use crate::cli::Command;
 use crate::config::{Inputs, Loaded};
