@@ -256,6 +256,13 @@ impl Container {
         }
     }
 
+    /// Whether its runtime keeps it in a kernel or machine of its own (gVisor, Kata): the host's cgroup has zeros then, or the
+    /// sandbox's own use.
+    #[must_use]
+    pub fn is_sandboxed(&self) -> bool {
+        self.runtime.as_deref().is_some_and(|runtime| runtime.contains("runsc") || runtime.contains("kata"))
+    }
+
     /// Its name, or its short id where it has none.
     #[must_use]
     pub fn display_name(&self) -> &str {

@@ -200,10 +200,14 @@ impl Entry {
         if passed {
             state.end_run(Some(&new), shared);
         }
+        // How it is read depends on that; a cgroup that was found by scanning does not tell.
+        let read_otherwise = old.is_sandboxed() != new.is_sandboxed();
         state.container = Arc::new(new);
         let run = state.run;
         drop(state);
-        if !has || begins {
+        if read_otherwise {
+            self.drop_probe_before(u64::MAX);
+        } else if !has || begins {
             self.drop_probe_before(if has { run } else { run + 1 });
         }
         begins

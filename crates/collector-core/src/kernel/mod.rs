@@ -241,14 +241,9 @@ fn in_container(host: &Host, process: Process, id: &str) -> bool {
     host.cgroup_path(process.pid).is_ok_and(|path| path.container().is_some_and(|found| found.id == id))
 }
 
-/// Sandboxed runtimes: the host's cgroup has zeros, or the sandbox's own use.
-fn is_sandboxed(container: &Container) -> bool {
-    container.runtime.as_deref().is_some_and(|runtime| runtime.contains("runsc") || runtime.contains("kata"))
-}
-
 impl Sampler for KernelSampler {
     fn open(&self, container: &Container, on_signal: OnSignal) -> Result<Box<dyn Probe>, Absence> {
-        if is_sandboxed(container) {
+        if container.is_sandboxed() {
             return Err(Absence::Sandboxed);
         }
         let shared = &self.shared;

@@ -26,11 +26,6 @@ use crate::{
 /// Most bytes of an answer that are read: one of a machine with 512 CPUs and many devices has some 100 kB.
 const STATS_BYTES_MAX: usize = 1 << 20;
 
-/// Whether the runtime keeps the container in a sandbox of its own kernel or machine.
-pub(super) fn is_sandboxed(container: &Container) -> bool {
-    container.runtime.as_deref().is_some_and(|runtime| runtime.contains("runsc") || runtime.contains("kata"))
-}
-
 /// What is known of one engine's containers: the poller writes, probes read.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -87,7 +82,7 @@ impl Board {
     fn wants(&self, container: &Container) -> bool {
         match self.options.polled {
             Polled::All => true,
-            Polled::Sandboxed => is_sandboxed(container),
+            Polled::Sandboxed => container.is_sandboxed(),
         }
     }
 

@@ -6,10 +6,7 @@ use collector_core::{
     Absence, Container, ContainerId, Gone, Groups, OnSignal, OnTree, Probe, Sample, Sampler,
 };
 
-use super::{
-    StatsInventory, fill,
-    poller::{Board, is_sandboxed},
-};
+use super::{StatsInventory, fill, poller::Board};
 
 /// Numbers of containers that engines are asked for; those of all others come from another sampler, the kernel's.
 pub struct StatsSampler {
@@ -64,7 +61,7 @@ struct StatsProbe {
 impl Probe for StatsProbe {
     fn sample(&mut self, groups: Groups, out: &mut Sample) -> Result<(), Gone> {
         let newest = self.board.newest(&self.id).ok_or(Gone)?;
-        let is_sandboxed = is_sandboxed(&newest.container);
+        let is_sandboxed = newest.container.is_sandboxed();
         let reason = match newest.stats {
             Some((at, stats)) => {
                 out.taken_at = Some(at);
