@@ -52,7 +52,7 @@ fn of_labels_that_become_one_name_the_first_in_order_stays() {
 fn the_exporters_own_names_are_not_to_be_had() {
     let labels: Vec<_> =
         IDENTITY_NAMES.iter().map(|name| (*name, "x")).chain([("container-id", "x")]).collect();
-    assert_eq!(check(&LabelPolicy::native(), &labels, &[]).counts.reserved, 6);
+    assert_eq!(check(&LabelPolicy::native(), &labels, &[]).counts.reserved, 8);
     // Prometheus keeps `__*` to itself; `__name__` would rename the series.
     let set = check(&LabelPolicy::native(), &[("__name__", "x"), ("..x", "x"), ("_y", "1")], &["_y=1"]);
     assert_eq!(set.counts.reserved, 2);
