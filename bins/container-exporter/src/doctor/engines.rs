@@ -83,7 +83,7 @@ fn places(machine: &Machine<'_>, settings: &Settings) -> (Vec<Place>, Vec<Findin
                         let rootless = candidate.name.contains("rootless");
                         places.push(Place { area, engine, rootless, path, named_by });
                     }
-                    Ok(_) => {}
+                    Ok(remote) => findings.push(elsewhere(area, &remote)),
                     Err(error) => findings.push(Finding::problem(
                         area,
                         error.to_string(),
@@ -97,7 +97,13 @@ fn places(machine: &Machine<'_>, settings: &Settings) -> (Vec<Place>, Vec<Findin
     if settings.source != Source::Docker {
         add(Engine::Podman, "podman", "podman.socket_path", &settings.podman);
     }
+    findings.extend(settings.docker.remotes.iter().map(|remote| elsewhere("docker", remote)));
     (places, findings)
+}
+
+/// An engine that is not asked: this is about the machine that it runs on.
+fn elsewhere(area: &'static str, remote: &Endpoint) -> Finding {
+    Finding::ok(area, format!("{remote} is elsewhere and was not asked: its stats API gives the numbers"))
 }
 
 enum Look {

@@ -299,8 +299,14 @@ fn engines() {
         |bench| {
             bench.env.insert("DOCKER_HOST", "tcp://10.0.0.1:2375".to_owned());
         },
-        "problem | docker | failed to use the engine address \"tcp://10.0.0.1:2375\": only unix sockets are supported so far, give \
-         unix:///path/to/docker.sock | unset DOCKER_HOST, or set `docker.socket_path` to the engine's socket",
+        "",
+    );
+    check(
+        |bench| {
+            bench.env.insert("DOCKER_HOST", "ssh://10.0.0.1".to_owned());
+        },
+        "problem | docker | failed to use the engine address \"ssh://10.0.0.1\": this scheme is not supported, give \
+         unix:///path/to/docker.sock or tcp://host:port | unset DOCKER_HOST, or set `docker.socket_path` to the engine's socket",
     );
     check(
         |bench| bench.ping = Err(ErrorKind::ConnectionRefused),

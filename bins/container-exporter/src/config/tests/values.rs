@@ -24,7 +24,7 @@ fn everything_that_is_wrong_is_told_at_once_with_line_and_advice() {
     CONFIG:17: `server.max_connections` expects a whole number from 1 to 65536, found the number 99999999999999999999; write for example `max_connections = 128`
     CONFIG:20: `otlp.headers` expects a table of texts, found a value that is not shown here: each value is text; write for example `headers = {}`
     CONFIG:21: `otlp.endpoint` expects an http:// or https:// URL, found a value that is not shown here: it must begin with http:// or https://; write for example `endpoint = "http://otel-collector:4318"`
-    CONFIG:24: unknown key `docker.colour`; the keys of `docker` are enabled, socket_path, hosts
+    CONFIG:24: unknown key `docker.colour`; the keys of `docker` are enabled, socket_path, hosts, cert_path
     CONTAINER_EXPORTER__SERVER__LISTN: unknown key `server.listn`; did you mean `CONTAINER_EXPORTER__SERVER__LISTEN`?
     CONTAINER_EXPORTER__SERVER__MAX_SCRAPES: `server.max_scrapes` expects a whole number from 1 to 1024, found "many"; write for example `CONTAINER_EXPORTER__SERVER__MAX_SCRAPES=8`
     --source: `general.source` expects auto, docker, cgroup or sim:N with N from 1 to 10000, found "sim:20000": the number behind sim: goes from 1 to 10000; write for example `--source auto`
@@ -49,7 +49,7 @@ fn a_misspelt_key_gets_the_nearest_known_one() {
     let errors = Case::new().file("[general]\nfoo = 1").errors();
     insta::assert_snapshot!(errors, @"CONFIG:2: unknown key `general.foo`; the keys of `general` are interval, source");
     let errors = Case::new().file("[zzz]\nfoo = 1").errors();
-    insta::assert_snapshot!(errors, @"CONFIG:1: unknown section `zzz`; the sections are general, telemetry, docker, podman, cgroup, containers, metrics, labels, limits, server, otlp, logging");
+    insta::assert_snapshot!(errors, @"CONFIG:1: unknown section `zzz`; the sections are general, telemetry, docker, podman, remote, cgroup, containers, metrics, labels, limits, server, otlp, logging");
     let errors = Case::new().env("CONTAINER_EXPORTER__GENERAL__INTERVALL", "1").errors();
     insta::assert_snapshot!(errors, @"CONTAINER_EXPORTER__GENERAL__INTERVALL: unknown key `general.intervall`; did you mean `CONTAINER_EXPORTER__GENERAL__INTERVAL`?");
 }
