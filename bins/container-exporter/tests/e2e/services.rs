@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Exporter, Page, Scope, Setup, await_until, number, skip};
+use crate::harness::{Exporter, Page, Scope, Setup, await_until, number, say, skip};
 
 const CPU: &str = "container_cpu_usage_seconds_total";
 const MEMORY: &str = "container_memory_usage_bytes";
@@ -170,7 +170,9 @@ fn shown_by_systemd(unit: &str, property: &str) -> Option<f64> {
 fn a_service_has_the_numbers_of_systemctl_show() {
     let Some(scope) = Scope::new("service") else { return };
     if !Path::new("/run/systemd/system").is_dir() {
-        return skip("no systemd here: a test of the guests").unwrap_or(());
+        // No skip: nothing that could be installed would make it one of those hosts.
+        say("left to hosts with systemd, as the lab's guests are: what `systemctl show` says");
+        return;
     }
     let exporter = including(scope.exporter_of_all(), "system.slice/*.service");
     let unit = format!("{}.service", scope.name("unit"));
