@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use cgroup_reader::{
-    FdBudget, Host, HostError, Process, Roots, ScanLimits, TreeEvent, TreeWatch, choose_within, classify,
+    FdBudget, Host, HostError, Roots, ScanLimits, TreeEvent, TreeWatch, choose_within, classify,
 };
 use collector_core::{BoxFuture, Changes, Container, ContainerId, Engine, Inventory, SourceCounters, State};
 use tokio::sync::Notify;
@@ -15,6 +15,7 @@ use crate::follow::{Eyes, Following, Look};
 use crate::include::{Include, Names};
 use crate::inventory::Options;
 use crate::processes::{Occupants, Place, occupants};
+use crate::scanner::Run;
 
 /// A container that an engine may own is not told before its oldest process has this age: the engine tells of it sooner, and
 /// better.
@@ -86,15 +87,6 @@ impl Inventory for IncludeInventory {
     fn counters(&self) -> SourceCounters {
         self.following.counters()
     }
-}
-
-/// One cgroup for as long as it is up and has processes.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    inode: u64,
-    /// The oldest process when it was first seen.
-    first: Option<Process>,
-    started_at: Option<SystemTime>,
 }
 
 /// What is remembered from one look to the next.

@@ -14,13 +14,13 @@ use crate::processes::{Occupants, Place, occupants};
 /// milliseconds, and one of them would be taken for its first process.
 pub(crate) const SETTLE: Duration = Duration::from_millis(250);
 
-/// One run of one container.
+/// One run of one container, or of one unit.
 #[derive(Debug, Clone, Copy)]
-struct Run {
-    inode: u64,
-    /// Its oldest process, as far as it can be seen.
-    first: Option<Process>,
-    started_at: Option<SystemTime>,
+pub(crate) struct Run {
+    pub(crate) inode: u64,
+    /// Its oldest process when it was first seen, as far as it can be seen.
+    pub(crate) first: Option<Process>,
+    pub(crate) started_at: Option<SystemTime>,
 }
 
 /// What is remembered from one look to the next.

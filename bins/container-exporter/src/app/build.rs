@@ -64,15 +64,13 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     kernel.layer_interval = settings.metrics.filesystem_interval;
     let sampler = KernelSampler::start(&kernel)?;
     let host = describe(&sampler);
-    let (inventories, polled) = inventories(settings);
+    let wanted = if settings.source == Source::Cgroup { Vec::new() } else { candidates(settings) };
+    let followed: Vec<Endpoint> = wanted.iter().filter_map(|wanted| wanted.endpoint.clone().ok()).collect();
+    let (inventories, polled) = inventories(settings, wanted);
     let sampler: Arc<dyn Sampler> = Arc::new(StatsSampler::new(Arc::new(sampler), &polled));
     let collector = Collector::start(options, inventories, sampler, own_metrics);
     if settings.source != Source::Cgroup {
-        users::follow(
-            settings,
-            &collector,
-            candidates(settings).into_iter().filter_map(|wanted| wanted.endpoint.ok()),
-        );
+        users::follow(settings, &collector, followed);
     }
     Ok(Parts { collector, stats, host: Some(host) })
 }
@@ -90,27 +88,28 @@ fn describe(sampler: &KernelSampler) -> String {
 }
 
 /// The sources, and those of them that are asked for numbers, too.
-fn inventories(settings: &Settings) -> (Vec<Arc<dyn Inventory>>, Vec<Arc<StatsInventory>>) {
+fn inventories(
+    settings: &Settings,
+    wanted: Vec<Wanted>,
+) -> (Vec<Arc<dyn Inventory>>, Vec<Arc<StatsInventory>>) {
     let mut polled = Vec::new();
     let mut found: Vec<Arc<dyn Inventory>> = Vec::new();
-    if settings.source != Source::Cgroup {
-        for candidate in candidates(settings) {
-            match candidate.endpoint {
-                Ok(endpoint) => {
-                    let mut options = source_docker::Options::default();
-                    options.name = candidate.name;
-                    options.endpoint = endpoint;
-                    options.uid = candidate.uid;
-                    options.stopped_max = settings.containers.stopped_max.max(STOPPED_LISTED);
-                    options.optional = candidate.optional;
-                    options.store = candidate.store;
-                    let stats = stats_options(settings, &options.endpoint);
-                    let inventory = Arc::new(StatsInventory::new(options, stats));
-                    polled.push(inventory.clone());
-                    found.push(inventory);
-                }
-                Err(error) => tracing::error!("{error}"),
+    for candidate in wanted {
+        match candidate.endpoint {
+            Ok(endpoint) => {
+                let mut options = source_docker::Options::default();
+                options.name = candidate.name;
+                options.endpoint = endpoint;
+                options.uid = candidate.uid;
+                options.stopped_max = settings.containers.stopped_max.max(STOPPED_LISTED);
+                options.optional = candidate.optional;
+                options.store = candidate.store;
+                let stats = stats_options(settings, &options.endpoint);
+                let inventory = Arc::new(StatsInventory::new(options, stats));
+                polled.push(inventory.clone());
+                found.push(inventory);
             }
+            Err(error) => tracing::error!("{error}"),
         }
     }
     if settings.source != Source::Docker {

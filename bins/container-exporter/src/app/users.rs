@@ -12,7 +12,7 @@ use crate::config::settings::{Settings, Sockets, Source};
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Follows the engines of users until the collector ends, those of `followed` apart. On a runtime.
-pub(super) fn follow(settings: &Settings, collector: &Collector, followed: impl Iterator<Item = Endpoint>) {
+pub(super) fn follow(settings: &Settings, collector: &Collector, followed: Vec<Endpoint>) {
     let docker = settings.docker.enabled && settings.docker.sockets == Sockets::Auto;
     let podman = settings.podman.enabled
         && settings.podman.sockets == Sockets::Auto
@@ -20,7 +20,6 @@ pub(super) fn follow(settings: &Settings, collector: &Collector, followed: impl 
     if !docker && !podman {
         return;
     }
-    let followed: Vec<Endpoint> = followed.collect();
     let mut engines = UserEngines::new(Path::new("/"), &followed, LOOK_INTERVAL);
     let additions = collector.additions();
     let stopped_max = settings.containers.stopped_max.max(STOPPED_LISTED);
