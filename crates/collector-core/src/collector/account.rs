@@ -1,6 +1,9 @@
 //! What is counted while the collector watches: OOM kills, CPU time, ends of runs, restarts. Pure but for the totals.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use crate::catalogue::ids::OUTCOMES;
 
@@ -61,8 +64,9 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    /// Whoever sees this end also sees the kills and the time that were counted before it.
     pub(super) fn exit(&self, outcome: Outcome) {
-        self.exits[outcome as usize].fetch_add(1, Relaxed);
+        self.exits[outcome as usize].fetch_add(1, Release);
     }
 
     pub(super) fn oom_kills(&self, more: u64) {
@@ -75,7 +79,7 @@ impl Totals {
 
     /// The counts, by outcome.
     pub(super) fn exits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        OUTCOMES.iter().copied().zip(self.exits.iter().map(|count| count.load(Relaxed)))
+        OUTCOMES.iter().copied().zip(self.exits.iter().map(|count| count.load(Acquire)))
     }
 
     pub(super) fn oom_kills_total(&self) -> u64 {

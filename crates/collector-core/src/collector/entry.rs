@@ -304,7 +304,7 @@ impl Entry {
         let Some(probe) = slot.probe.as_mut() else { return absent(Absence::NotRunning) };
         let mut sample = Sample::of_container(Absence::NotCollected);
         let read = probe.sample(groups, &mut sample);
-        let counted = sample.get(ids::CPU_USAGE).as_u64().is_some();
+        let counted = is_complete(&sample);
         let ended = probe.has_ended();
         self.account(run, &mut sample, shared);
         if ended && counted {
@@ -375,7 +375,7 @@ impl Entry {
         // Before its own count: a kill between the two is then in both, and not in neither.
         let around = probe.oom_kills_around();
         let read = probe.sample(COUNTED, &mut sample);
-        let counted = sample.get(ids::CPU_USAGE).as_u64().is_some() || read.is_ok();
+        let counted = is_complete(&sample);
         self.account(run, &mut sample, shared);
         let around = if read.is_ok() { around } else { probe.oom_kills_around() };
         drop(slot);
@@ -457,6 +457,18 @@ impl EntryState {
             shared.totals.oom_kills(1);
         }
     }
+}
+
+/// Whether a sample tells all that is counted of a run. The directories of one on v1 are removed one after the other, so that
+/// one number of the last sample may be read and the next not any more. What the kernel never has is not waited for.
+fn is_complete(sample: &Sample) -> bool {
+    [ids::CPU_USAGE, ids::MEMORY_EVENTS_OOM_KILL].into_iter().all(|row| match sample.get(row) {
+        Reading::Value(_) | Reading::Max => true,
+        Reading::Absent(reason) => !matches!(
+            reason,
+            Absence::NotRunning | Absence::NoFile | Absence::NotCollected | Absence::Timeout | Absence::Stale
+        ),
+    })
 }
 
 /// Whether a whole run came and went between two descriptions of a container without processes. The engine tells of an end

@@ -112,6 +112,8 @@ struct Numbers {
     /// Its parent's.
     around: Option<u64>,
     gone: bool,
+    /// Only its CPU time can still be read.
+    memory_gone: bool,
     /// Why it cannot be opened.
     closed: Option<Absence>,
     gate: Option<Arc<Gate>>,
@@ -200,15 +202,18 @@ impl Probe for PlayedProbe {
             // Nobody is shown this row.
             out.set(ids::CPU_SHARES, Reading::Absent(Absence::NoSourceOnVersion));
         }
+        if numbers.memory_gone {
+            out.set(ids::MEMORY_EVENTS_OOM_KILL, Reading::Absent(Absence::NotRunning));
+            return Err(Gone);
+        }
         if groups.has(Group::Memory) {
             for (row, value) in
                 [(ids::MEMORY_USAGE, 1000), (ids::MEMORY_INACTIVE_FILE, 400), (ids::MEMORY_LIMIT, 6000)]
             {
                 out.set(row, Reading::int(value));
             }
-            if let Some(kills) = numbers.oom_kills {
-                out.set(ids::MEMORY_EVENTS_OOM_KILL, Reading::int(kills));
-            }
+            let kills = numbers.oom_kills.map_or(Reading::Absent(Absence::NoKey), Reading::int);
+            out.set(ids::MEMORY_EVENTS_OOM_KILL, kills);
         }
         Ok(())
     }

@@ -113,6 +113,19 @@ async fn the_kernels_word_stands_where_it_was_read() {
     assert_eq!(oom(&rig, "a").await, 0);
 }
 
+/// On v1 the memory cgroup may go between the two reads of the last sample.
+#[tokio::test]
+async fn a_last_sample_without_the_count_of_kills_is_a_missed_one() {
+    let rig = rig_with(&running("a", 1), Some(0)).await;
+    rig.set("a", |numbers| (numbers.cpu_seconds, numbers.memory_gone) = (7.0, true));
+    rig.signal("a", Signal::Exited);
+    rig.upsert(&killed(&running("a", 1))).await;
+    assert_eq!(oom(&rig, "a").await, 1, "the engine's word");
+    let snapshot = rig.snapshot().await;
+    assert_eq!(snapshot.exporter.get(ids::FINAL_SAMPLES_MISSED), Reading::int(1));
+    assert_eq!(rig.host(ids::HOST_CPU_USAGE).await, 7_000_000_000, "what was read counts");
+}
+
 /// Kernels without a count leave the engine's word, although a last sample was taken.
 #[tokio::test]
 async fn without_a_kernel_count_the_engines_word_counts() {
