@@ -84,6 +84,14 @@ fn programs(host: Host) -> Result<Programs> {
     }
 }
 
+/// Builds what the host is made of, if it is not there.
+pub(crate) fn build(host: Host) -> Result<()> {
+    match host.suite() {
+        Some(suite) => debian::ensure(suite).map(|_| ()),
+        None => programs(host).map(|_| ()),
+    }
+}
+
 /// Does what the command says; the exit code is that of the command run, if one was.
 pub(crate) fn run(command: &LabCommand) -> Result<ExitCode> {
     match command {

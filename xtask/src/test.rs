@@ -4,6 +4,7 @@
 //! that fails does not keep the others from running. What cannot be tried is skipped in so many words, and with `CI=true`
 //! that is a failure.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -12,7 +13,7 @@ use crate::cli::{Host, TestOptions};
 use crate::engine::{Engine, Keep};
 use crate::error::{Error, Result};
 use crate::install::{self, cargo_deny};
-use crate::lab::suite;
+use crate::lab::{self, suite};
 use crate::metadata;
 use crate::process::{self, When};
 use crate::step::{Counts, Outcome, Report};
@@ -22,7 +23,6 @@ use crate::{codegen, fuzz, layers};
 const E2E: &str = "e2e";
 const E2E_SOURCE: &str = "bins/container-exporter/tests/e2e/main.rs";
 
-/// The step that is run only when it, or its hosts, are asked for: a guest takes a quarter of an hour.
 const HOSTS: &str = "hosts";
 
 /// The crates that must build where there is no Linux; the workflow checks them on macOS.
@@ -71,15 +71,28 @@ struct Run {
     options: TestOptions,
     /// `CI=true`: install what is missing, and nothing may be skipped.
     ci: bool,
+    /// Whether the step of the other hosts is among them.
+    wants_hosts: bool,
     /// The build of cargo-deny, if one was wanted.
-    deny: std::cell::Cell<Option<thread::JoinHandle<Result<()>>>>,
+    deny: Cell<Option<thread::JoinHandle<Result<()>>>>,
+    /// The other hosts, once the machine has what they need.
+    hosts: Cell<Option<Hosts>>,
+}
+
+/// Hosts that are built while other steps run.
+struct Hosts {
+    /// Which cannot be had here, and what to do.
+    refused: Vec<(Host, String)>,
+    build: thread::JoinHandle<Vec<(Host, Result<()>)>>,
 }
 
 /// Runs the steps that the options choose; the exit code says whether everything passed.
 pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
     let ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
     let steps = choose(options)?;
-    let mut run = Run { options: options.clone(), ci, deny: std::cell::Cell::new(None) };
+    let wants_hosts = steps.iter().any(|step| step.name == HOSTS);
+    let mut run =
+        Run { options: options.clone(), ci, wants_hosts, deny: Cell::new(None), hosts: Cell::new(None) };
     if steps.iter().any(|step| step.name == "deny") {
         run.start_deny();
     }
@@ -87,9 +100,12 @@ pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
     for step in steps {
         report.step(step.name, || (step.work)(&run));
     }
+    // Reached only when a signal came before the step: the builds got that signal, too.
     if let Some(build) = run.deny.take() {
-        // Reached only when a signal came before the step: the build got that signal, too.
         let _ = build.join();
+    }
+    if let Some(hosts) = run.hosts.take() {
+        let _ = hosts.build.join();
     }
 
     println!("{}", report.table());
@@ -117,11 +133,17 @@ fn choose(options: &TestOptions) -> Result<Vec<&'static Step>> {
         (options.only.is_empty() || options.only.iter().any(|name| name == step.name))
             && (!options.fast || step.fast)
             && (options.filter.is_none() || step.filterable)
-            && (step.name != HOSTS
-                || !options.hosts.is_empty()
-                || options.only.iter().any(|name| name == HOSTS))
+            // Who looks for one test's failure wants an answer soon.
+            && (step.name != HOSTS || options.filter.is_none() || !options.hosts.is_empty())
     };
     Ok(STEPS.iter().filter(wanted).collect())
+}
+
+/// The hosts beside the machine's own: all of them, unless the options name some.
+fn other_hosts(options: &TestOptions) -> impl Iterator<Item = Host> {
+    let named = &options.hosts;
+    let wanted = |host: &Host| *host != Host::Native && (named.is_empty() || named.contains(host));
+    Host::ALL.iter().copied().filter(wanted)
 }
 
 /// A cargo command whose status is the whole answer.
@@ -188,6 +210,9 @@ impl Run {
     /// First, because unit tests ask promtool, too.
     fn packages(&self) -> Result<Outcome> {
         let answer = install::ensure(self.may_install())?;
+        if self.wants_hosts {
+            self.start_hosts()?;
+        }
         Ok(answer.map_or_else(Outcome::Skipped, Outcome::Passed))
     }
 
@@ -266,32 +291,74 @@ impl Run {
         outcome
     }
 
-    /// The same tests on other hosts; all of them, unless the options name some.
+    /// Builds the hosts beside the steps that come before theirs: most of it is waiting for packages.
+    fn start_hosts(&self) -> Result<()> {
+        let mut ready = Vec::new();
+        let mut refused = Vec::new();
+        for host in other_hosts(&self.options) {
+            match host.prepare(self.may_install())? {
+                Ok(_) => ready.push(host),
+                Err(reason) => refused.push((host, reason)),
+            }
+        }
+        let build = thread::spawn(move || ready.into_iter().map(|host| (host, lab::build(host))).collect());
+        self.hosts.set(Some(Hosts { refused, build }));
+        Ok(())
+    }
+
+    /// The same tests on other hosts. Those that run natively come one after the other, as they tell the time; guests do not,
+    /// and share what is left.
     fn tests_on_hosts(&self) -> Result<Outcome> {
-        let named = &self.options.hosts;
-        let hosts = Host::ALL.iter().copied().filter(|host| match named.is_empty() {
-            true => *host != Host::Native,
-            false => named.contains(host),
-        });
+        let hosts = match self.hosts.take() {
+            Some(hosts) => hosts,
+            None => {
+                self.start_hosts()?;
+                self.hosts.take().ok_or_else(|| Error::failed("no host was started"))?
+            }
+        };
         let programs = suite::build()?;
         let mut counts = Counts::default();
         let mut ok = true;
-        for host in hosts {
-            match host.prepare(self.may_install())? {
-                Ok(_) => match suite::run(host, &programs, self.options.filter.as_deref()) {
-                    Ok(results) => {
-                        counts.add(results.counts);
-                        ok &= results.ok();
-                    }
-                    Err(Error::Interrupted) => return Err(Error::Interrupted),
-                    Err(Error::Failed(reason)) => {
-                        println!("{} is not to be had: {reason}", host.name());
-                        counts.add(Counts::FAILED);
-                    }
-                },
-                Err(reason) => {
-                    println!("{} is skipped: {reason}", host.name());
-                    counts.add(Counts::SKIPPED);
+        for (host, reason) in hosts.refused {
+            println!("{} is skipped: {reason}", host.name());
+            counts.add(Counts::SKIPPED);
+        }
+        let built =
+            hosts.build.join().map_err(|_| Error::failed("the thread that builds the hosts panicked"))?;
+        let mut ready = Vec::new();
+        for (host, result) in built {
+            match result {
+                Ok(()) => ready.push(host),
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(Error::Failed(reason)) => {
+                    println!("{} is not to be had: {reason}", host.name());
+                    counts.add(Counts::FAILED);
+                }
+            }
+        }
+        let filter = self.options.filter.as_deref();
+        let run = |host: Host| suite::run(host, &programs, filter);
+        let (guests, native): (Vec<Host>, Vec<Host>) =
+            ready.into_iter().partition(|host| host.suite().is_some());
+        let mut results: Vec<_> = native.into_iter().map(run).collect();
+        results.extend(thread::scope(|scope| {
+            let runs: Vec<_> =
+                guests.into_iter().map(|host| (host, scope.spawn(move || run(host)))).collect();
+            let panicked = |host: Host| Err(Error::failed(format!("the thread of {} panicked", host.name())));
+            runs.into_iter()
+                .map(|(host, run)| run.join().unwrap_or_else(|_| panicked(host)))
+                .collect::<Vec<_>>()
+        }));
+        for result in results {
+            match result {
+                Ok(results) => {
+                    counts.add(results.counts);
+                    ok &= results.ok();
+                }
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(Error::Failed(reason)) => {
+                    println!("{reason}");
+                    counts.add(Counts::FAILED);
                 }
             }
         }
@@ -308,17 +375,18 @@ mod tests {
     }
 
     #[test]
-    fn without_options_everything_runs_but_the_other_hosts() {
-        let all = names(&TestOptions::default());
-        assert_eq!(all.len(), STEPS.len() - 1);
-        assert!(!all.contains(&HOSTS));
+    fn without_options_everything_runs() {
+        assert_eq!(names(&TestOptions::default()).len(), STEPS.len());
     }
 
     #[test]
-    fn other_hosts_run_when_asked_for() {
-        let hosts = vec![Host::Trixie];
-        assert!(names(&TestOptions { hosts, ..TestOptions::default() }).contains(&HOSTS));
-        assert_eq!(names(&TestOptions { only: vec![HOSTS.to_owned()], ..TestOptions::default() }), [HOSTS]);
+    fn the_hosts_are_all_but_this_one_or_those_that_are_named() {
+        let hosts = |named: &[Host]| -> Vec<Host> {
+            other_hosts(&TestOptions { hosts: named.to_vec(), ..TestOptions::default() }).collect()
+        };
+        assert_eq!(hosts(&[]).len(), Host::ALL.len() - 1);
+        assert_eq!(hosts(&[Host::Trixie]), [Host::Trixie]);
+        assert_eq!(hosts(&[Host::Native]), []);
     }
 
     #[test]

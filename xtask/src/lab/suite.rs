@@ -39,6 +39,8 @@ pub(crate) struct Results {
     pub(crate) counts: Counts,
     /// The failed tests' names, in the order in which they ended.
     pub(crate) failed: Vec<String>,
+    /// What libtest says of those that failed.
+    said: String,
     /// Why the host ended before its tests, if it did.
     pub(crate) broken: Option<String>,
 }
@@ -54,6 +56,7 @@ impl Results {
         let mut results = Self { broken, ..Self::default() };
         let mut ended = Counts::default();
         let mut summarized = false;
+        results.said = output.split_once("\nfailures:\n").map_or("", |(_, said)| said).trim().to_owned();
         for line in output.lines() {
             results.counts.add_libtest_line(line);
             summarized |= line.starts_with("test result: ");
@@ -81,12 +84,16 @@ fn test_line(line: &str) -> Option<(&str, &str)> {
     Some((name, verdict.split([',', ' ']).next().unwrap_or(verdict)))
 }
 
-/// The line as it reads where several hosts speak: results get the host before the test's name.
-fn with_host(host: &str, line: &str) -> String {
-    match test_line(line) {
-        Some(_) => line.replacen("test ", &format!("test {host}::"), 1),
-        None => line.to_owned(),
+/// Shows a result, with the host before the test's name. The rest is for its log, and of failures for the end.
+fn show(host: &str, line: &str) {
+    if let Some(result) = with_host(host, line) {
+        println!("{result}");
     }
+}
+
+/// The line as it reads where several hosts speak, if it is a result.
+fn with_host(host: &str, line: &str) -> Option<String> {
+    test_line(line).map(|_| line.replacen("test ", &format!("test {host}::"), 1))
 }
 
 /// Builds both programs so that they run in every host.
@@ -145,6 +152,10 @@ pub(crate) fn run(host: Host, programs: &Programs, filter: Option<&str>) -> Resu
         None => natively(host, programs, filter),
     }?;
     let name = host.name();
+    if !results.ok() {
+        // Hosts may run side by side: what one has to say stands together.
+        println!("── {name}\n{}", results.said);
+    }
     results.failed.iter().for_each(|test| println!("failed: {name}::{test}"));
     if let Some(broken) = &results.broken {
         println!("{name}: {broken}");
@@ -164,7 +175,7 @@ fn natively(host: Host, programs: &Programs, filter: Option<&str>) -> Result<Res
     // What tests say of themselves goes to stderr, and to libtest's stdout if they fail.
     let mut output = String::new();
     let finished = process::lines_within(&mut command, LIMIT, |line| {
-        println!("{}", with_host(host.name(), line));
+        show(host.name(), line);
         output.push_str(line);
         output.push('\n');
     });
@@ -187,7 +198,7 @@ fn in_guest(suite: &'static str, programs: &Programs, filter: Option<&str>) -> R
     let mut begun = false;
     let ran = guest.run(LIMIT, &logs.join("console.txt"), |line| {
         if begun {
-            println!("{}", with_host(suite, line));
+            show(suite, line);
         }
         // systemd's settings of the terminal stand before it.
         begun |= line.trim_end().ends_with(BEGIN);
@@ -261,10 +272,13 @@ mod tests {
 
     #[test]
     fn results_are_those_of_the_summary_with_the_failed_ones_names() {
-        let text = format!("{OUTPUT}\ntest result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured\n");
+        let text = format!(
+            "{OUTPUT}\nfailures:\n\n---- a::two stdout ----\nit is 3\n\ntest result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured\n"
+        );
         let results = Results::read(&text, None);
         assert_eq!(results.counts, Counts { passed: 1, failed: 1, skipped: 1 });
         assert_eq!(results.failed, ["a::two"]);
+        assert!(results.said.starts_with("---- a::two stdout ----\nit is 3"), "{}", results.said);
         assert_eq!(results.broken, None);
     }
 
@@ -279,8 +293,9 @@ mod tests {
 
     #[test]
     fn a_result_bears_its_hosts_name() {
-        assert_eq!(with_host("forky", "test a::one ... ok"), "test forky::a::one ... ok");
-        assert_eq!(with_host("forky", "test result: ok. 1 passed;"), "test result: ok. 1 passed;");
+        let shown = with_host("forky", "test a::one ... ok");
+        assert_eq!(shown.as_deref(), Some("test forky::a::one ... ok"));
+        assert_eq!(with_host("forky", "test result: ok. 1 passed;"), None);
     }
 
     #[test]

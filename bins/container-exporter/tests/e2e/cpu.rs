@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Exporter, Kernel, Scope};
+use crate::harness::{Exporter, Kernel, Scope, tells_time};
 
 const PERCENT: &str = "container_cpu_usage_percent";
 const BUSY: &str = "while :; do :; done";
@@ -113,8 +113,10 @@ fn check_throttling(exporter: &Exporter, name: &str) {
     let throttled = of("container_cpu_cfs_throttled_periods_total");
     assert!(periods > 100.0, "18 s have 180 periods: {periods}");
     // How often depends on what else the host does: where others leave less than the quota, it takes nothing away.
-    assert!(throttled > 0.0, "a loop that wants a whole core was never stopped in {periods} periods");
-    assert!(of("container_cpu_cfs_throttled_seconds_total") > 0.0);
+    if tells_time("that a loop without a core of its own reaches its quota") {
+        assert!(throttled > 0.0, "a loop that wants a whole core was never stopped in {periods} periods");
+        assert!(of("container_cpu_cfs_throttled_seconds_total") > 0.0);
+    }
     assert_eq!(page.of("container_cpu_limit_cores", name), Some(0.5));
 }
 

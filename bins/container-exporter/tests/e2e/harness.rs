@@ -21,12 +21,12 @@ pub(crate) fn patience() -> Duration {
     Duration::from_secs(if is_emulated() { 180 } else { 30 })
 }
 
-/// Whether this is a guest with one CPU that is emulated: User-mode Linux, where engines take seconds for what takes them a
-/// tenth elsewhere. Values hold there, times do not.
+/// Whether this is an emulated guest (User-mode Linux, or QEMU without the processor's help), where engines take seconds for
+/// what takes them a tenth elsewhere. Values hold there, times do not.
 pub(crate) fn is_emulated() -> bool {
     static IS: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
         let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        text.lines().any(|line| line.starts_with("vendor_id") && line.contains("User Mode Linux"))
+        ["User Mode Linux", "QEMU TCG"].iter().any(|emulated| text.contains(emulated))
     });
     *IS
 }

@@ -4,7 +4,7 @@ mod choice;
 mod ends;
 mod engine;
 
-use crate::harness::{Page, Scope, await_until, is_emulated};
+use crate::harness::{Page, Scope, await_until};
 
 const USED: &str = "container_cpu_usage_seconds_total";
 const LIMIT: &str = "container_spec_memory_limit_bytes";
@@ -69,9 +69,9 @@ fn a_container_is_followed_from_its_start_to_its_removal() {
 fn health_is_followed() {
     let Some(scope) = Scope::new("health") else { return };
     let exporter = scope.exporter().start();
-    // Long enough for its first look to come after ours.
-    let interval = if is_emulated() { "15s" } else { "2s" };
-    let check = ["--health-cmd", "test -e /well", "--health-interval", interval, "--health-retries", "1"];
+    // Until it was well once it is starting, however often it is looked at before we have seen that.
+    let check = ["--health-cmd", "test -e /well", "--health-interval", "2s", "--health-retries", "1"];
+    let check = [check.as_slice(), &["--health-start-period", "1h"]].concat();
     let container = scope.sleeper("checked", &check);
     let unchecked = scope.sleeper("unchecked", &[]);
     let health = |page: &Page| page.of("container_health_state", &container.name);

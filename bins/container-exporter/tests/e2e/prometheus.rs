@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::harness::{await_until, get, skip};
+use crate::harness::{await_until, get, is_emulated, skip};
 
 /// A format of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ fn forward(
     format: Format,
     noted: &Mutex<Option<String>>,
 ) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -103,13 +103,14 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes `/metrics` in a profile every second; `None` where there is no Prometheus.
+    /// Scrapes `/metrics` in a profile every second, or where that takes longer every 20 s; `None` where there is no Prometheus.
     pub(crate) fn of_format(exporter: SocketAddr, profile: &str, format: Format) -> Option<Self> {
         let proxy = Proxy::start(exporter, format);
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("prometheus.yml");
+        let interval = if is_emulated() { 20 } else { 1 };
         let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+            "global: {{scrape_interval: {interval}s, scrape_timeout: {interval}s}}\n\
              scrape_configs:\n\
              - job_name: e2e\n  params: {{profile: [{profile}]}}\n  honor_timestamps: true\n\
              \x20 static_configs: [{{targets: ['{}']}}]\n",

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Answer, Exporter, Page, Setup, await_until, exchange, get};
+use crate::harness::{Answer, Exporter, Page, Setup, await_until, exchange, get, patience, tells_time};
 
 fn simulated(count: u32) -> Setup {
     Setup::new().arg(&format!("--source=sim:{count}"))
@@ -62,7 +62,7 @@ fn a_head_request_has_the_head_and_nothing_else() {
     let exporter = simulated(5).start();
     for target in ["/", "/metrics", "/health", "/livez"] {
         let mut stream = TcpStream::connect(exporter.address).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+        stream.set_read_timeout(Some(patience())).expect("a socket");
         let request = format!("HEAD {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
@@ -77,7 +77,7 @@ fn a_head_request_has_the_head_and_nothing_else() {
 fn a_scrape_that_is_read_slowly_is_finished_before_the_end() {
     let exporter = simulated(10_000).start_unlisted();
     let mut stream = TcpStream::connect(exporter.address).expect("it listens");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    stream.set_read_timeout(Some(patience())).expect("a socket");
     stream
         .write_all(b"GET /metrics?collect[]=cpu HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .expect("it reads");
@@ -102,7 +102,9 @@ fn a_scrape_that_is_read_slowly_is_finished_before_the_end() {
     }
     assert!(end.ends_with(b"\r\n0\r\n\r\n"), "the page is whole: {:?}", String::from_utf8_lossy(&end));
     assert!(exporter.await_end().success());
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    if tells_time("that the end comes within 6 s") {
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    }
 }
 
 #[test]
@@ -114,7 +116,9 @@ fn a_reader_that_stands_still_does_not_hold_up_the_end() {
     let begun = Instant::now();
     exporter.signal("TERM");
     assert!(exporter.await_end().success());
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    if tells_time("that the end comes within 6 s") {
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{USED, knows};
-use crate::harness::{Scope, Setup, await_until};
+use crate::harness::{Scope, Setup, await_until, tells_time};
 
 #[test]
 fn without_an_engine_containers_are_found_by_id_and_named_once_there_is_one() {
@@ -77,11 +77,12 @@ fn an_engine_without_news_is_pinged_and_nothing_else() {
     };
     assert_eq!(errors, 0.0);
     assert!(requests >= 1.0, "it was pinged");
-    // Other tests' containers on the same engine are news: each event may cost an inspect, and rarely a list.
-    if events == 0.0 {
+    // Other tests' containers on the same engine are news: each event may cost an inspect, and rarely a list. So does a cgroup
+    // that is there long before its event.
+    if events == 0.0 && tells_time("that nothing is asked for while there are no events") {
         assert_eq!(lists, 0.0);
         assert!(requests <= 2.0, "{requests} requests without an event");
     } else {
-        assert!(requests <= 2.0 + 2.0 * events, "{requests} requests for {events} events");
+        assert!(requests <= 2.0 + lists + 2.0 * events, "{requests} requests for {events} events");
     }
 }
