@@ -12,7 +12,6 @@
 
 use std::{
     io,
-    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -30,7 +29,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use crate::{Endpoint, read::ApiVersion, remote::transport::Transport};
+use crate::{Endpoint, advice, read::ApiVersion, remote::transport::Transport};
 
 /// Idle connections kept: as many as requests are made at a time.
 const IDLE_MAX: usize = 4;
@@ -39,7 +38,7 @@ const IDLE_MAX: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     /// Nobody could be reached.
-    #[error("{}", advice(endpoint, error))]
+    #[error("{}", advice::connect(endpoint, error))]
     Connect {
         /// Where.
         endpoint: Endpoint,
@@ -48,8 +47,10 @@ pub(crate) enum Fault {
         error: io::Error,
     },
     /// The connection broke, or what came was not HTTP.
-    #[error("failed to read {target} from the engine: {error}")]
+    #[error("{}", advice::broken(endpoint, error).unwrap_or_else(|| format!("failed to read {target} from the engine: {error}")))]
     Http {
+        /// Where.
+        endpoint: Endpoint,
         /// Path and query.
         target: String,
         /// Why.
@@ -117,45 +118,6 @@ impl Fault {
     /// Whether the engine says that there is no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
-    }
-}
-
-fn advice(endpoint: &Endpoint, error: &io::Error) -> String {
-    match endpoint {
-        Endpoint::Unix(path) => connect_advice(path, error),
-        Endpoint::Tcp { .. } => match error.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                format!("nobody listens on {endpoint}: start the engine, or open its port")
-            }
-            io::ErrorKind::TimedOut => {
-                format!("{endpoint} does not accept connections: is it up, is a firewall between?")
-            }
-            _ => format!("failed to connect to {endpoint}: {error}"),
-        },
-    }
-}
-
-fn connect_advice(path: &Path, error: &io::Error) -> String {
-    let shown = path.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            format!("there is no socket {shown}: start the engine, or name its socket in the configuration")
-        }
-        io::ErrorKind::PermissionDenied => {
-            use std::os::unix::fs::MetadataExt;
-            let group = std::fs::metadata(path).map_or_else(
-                |_| "the group that owns it".to_owned(),
-                |metadata| format!("the group that owns it (gid {})", metadata.gid()),
-            );
-            format!("permission denied on {shown}: run as root, or add this user to {group}")
-        }
-        io::ErrorKind::ConnectionRefused => {
-            format!("nobody listens on {shown}: the engine is stopped, start it")
-        }
-        io::ErrorKind::TimedOut => {
-            format!("{shown} does not accept connections: the engine is overloaded or stopped")
-        }
-        _ => format!("failed to connect to {shown}: {error}"),
     }
 }
 
@@ -265,10 +227,15 @@ impl Client {
         Some(idle.swap_remove(ready))
     }
 
+    fn broken(&self, target: &str, error: hyper::Error) -> Fault {
+        let endpoint = self.shared.transport.endpoint().clone();
+        Fault::Http { endpoint, target: target.to_owned(), error }
+    }
+
     /// Sends a request; returns the answer's head and the connection that its body comes on.
     async fn send(&self, target: &str) -> Result<(Response<Incoming>, Connection), Fault> {
         self.shared.counts.sent.fetch_add(1, Relaxed);
-        let fault = |error| Fault::Http { target: target.to_owned(), error };
+        let fault = |error| self.broken(target, error);
         if let Some(mut connection) = self.reuse() {
             match connection.send_request(request(target)).await {
                 Ok(response) => return Ok((self.greeted(response), connection)),
@@ -307,7 +274,7 @@ impl Client {
     async fn get_unbounded(&self, target: &str, bytes_max: usize) -> Result<String, Fault> {
         let (response, connection) = self.send(target).await?;
         let status = response.status();
-        let body = collect(response.into_body(), target, bytes_max).await?;
+        let body = self.collect(response.into_body(), target, bytes_max).await?;
         self.keep(connection);
         if !status.is_success() {
             return Err(refusal(target, status, &body));
@@ -316,12 +283,31 @@ impl Client {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
+    async fn collect(&self, mut body: Incoming, target: &str, bytes_max: usize) -> Result<Bytes, Fault> {
+        let too_long = || Fault::TooLong { target: target.to_owned(), limit: bytes_max };
+        let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if expected > bytes_max {
+            return Err(too_long());
+        }
+        let mut whole = BytesMut::with_capacity(expected);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.broken(target, error))?;
+            if let Ok(data) = frame.into_data() {
+                if whole.len() + data.len() > bytes_max {
+                    return Err(too_long());
+                }
+                whole.extend_from_slice(&data);
+            }
+        }
+        Ok(whole.freeze())
+    }
+
     /// The body of a stream that has no end, once its head has come; on a connection of its own.
     pub(crate) async fn stream(&self, target: &str) -> Result<(Incoming, Connection), Fault> {
         let (response, connection) = self.send(target).await?;
         let status = response.status();
         if !status.is_success() {
-            let body = collect(response.into_body(), target, 64 << 10).await?;
+            let body = self.collect(response.into_body(), target, 64 << 10).await?;
             return Err(refusal(target, status, &body));
         }
         Ok((response.into_body(), connection))
@@ -329,10 +315,12 @@ impl Client {
 
     /// Asks whether the engine answers, by bollard, and what it says of itself.
     pub(crate) async fn ping(&self, limit: Duration) -> Result<Hello, Fault> {
-        let docker = self.bollard()?;
+        let broken = Arc::<Mutex<Option<Fault>>>::default();
+        let docker = self.bollard(Arc::clone(&broken))?;
         let result = match timeout(limit, docker.ping()).await {
             Ok(Ok(_)) => Ok(lock(&self.shared.hello).clone()),
-            Ok(Err(error)) => Err(Fault::Ping(error.to_string())),
+            // What bollard makes of our own faults says less than they do.
+            Ok(Err(error)) => Err(lock(&broken).take().unwrap_or_else(|| Fault::Ping(error.to_string()))),
             Err(_) => Err(Fault::Timeout { target: "/_ping".to_owned(), limit }),
         };
         if result.is_err() {
@@ -341,15 +329,18 @@ impl Client {
         result
     }
 
-    /// bollard, on our connections: pooled, counted, and within our deadlines.
-    fn bollard(&self) -> Result<bollard::Docker, Fault> {
+    /// bollard, on our connections: pooled, counted, and within our deadlines. Why a request failed is left in `broken`.
+    fn bollard(&self, broken: Arc<Mutex<Option<Fault>>>) -> Result<bollard::Docker, Fault> {
         let client = self.clone();
         let transport = move |request: bollard::BollardRequest| {
-            let client = client.clone();
+            let (client, broken) = (client.clone(), Arc::clone(&broken));
             async move {
                 let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-                let (response, connection) =
-                    client.send(&target).await.map_err(|fault| io::Error::other(fault.to_string()))?;
+                let (response, connection) = client.send(&target).await.map_err(|fault| {
+                    let told = io::Error::other(fault.to_string());
+                    *lock(&broken) = Some(fault);
+                    told
+                })?;
                 // Not ready before its body has been read: `reuse` passes it over until then.
                 client.keep(connection);
                 Ok(response)
@@ -374,25 +365,6 @@ fn request(target: &str) -> Request<Empty<Bytes>> {
     }
     request.headers_mut().insert(HOST, http::HeaderValue::from_static("engine"));
     request
-}
-
-async fn collect(mut body: Incoming, target: &str, bytes_max: usize) -> Result<Bytes, Fault> {
-    let too_long = || Fault::TooLong { target: target.to_owned(), limit: bytes_max };
-    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if expected > bytes_max {
-        return Err(too_long());
-    }
-    let mut whole = BytesMut::with_capacity(expected);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Fault::Http { target: target.to_owned(), error })?;
-        if let Ok(data) = frame.into_data() {
-            if whole.len() + data.len() > bytes_max {
-                return Err(too_long());
-            }
-            whole.extend_from_slice(&data);
-        }
-    }
-    Ok(whole.freeze())
 }
 
 fn refusal(target: &str, status: StatusCode, body: &[u8]) -> Fault {
@@ -420,19 +392,6 @@ pub(crate) fn segment(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn advice_names_the_socket_and_what_to_do() {
-        let check = |kind: io::ErrorKind, expect: &str| {
-            let text = connect_advice(Path::new("/nowhere/docker.sock"), &kind.into());
-            assert!(text.contains("/nowhere/docker.sock") && text.contains(expect), "{text}");
-        };
-        check(io::ErrorKind::NotFound, "start the engine");
-        check(io::ErrorKind::PermissionDenied, "add this user to the group that owns it");
-        check(io::ErrorKind::ConnectionRefused, "nobody listens");
-        check(io::ErrorKind::TimedOut, "overloaded");
-        check(io::ErrorKind::Other, "failed to connect");
-    }
 
     #[test]
     fn ids_stay_inside_their_segment() {

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -85,6 +86,27 @@ impl Endpoint {
     #[must_use]
     pub const fn is_remote(&self) -> bool {
         matches!(self, Self::Tcp { .. })
+    }
+
+    /// Whether anyone on the way to it can read and change what is said, and so be root there: TCP beyond this machine,
+    /// without TLS.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        let Self::Tcp { host, tls: None, .. } = self else { return false };
+        let is_loopback = host.parse().map_or_else(
+            |_| host == "localhost" || host.ends_with(".localhost"),
+            |address: IpAddr| address.to_canonical().is_loopback(),
+        );
+        !is_loopback
+    }
+
+    /// Where its files of TLS are, if it speaks TLS.
+    #[must_use]
+    pub const fn tls(&self) -> Option<&TlsFiles> {
+        match self {
+            Self::Tcp { tls, .. } => tls.as_ref(),
+            Self::Unix(_) => None,
+        }
     }
 }
 
@@ -286,6 +308,24 @@ mod tests {
             "failed to use the engine address \"ssh://10.0.0.1\": this scheme is not supported, \
              give unix:///path/to/docker.sock or tcp://host:port"
         );
+    }
+
+    #[test]
+    fn what_goes_through_foreign_wires_in_clear() {
+        let check = |address: &str, expect: bool| {
+            let endpoint = Endpoint::parse(address).unwrap();
+            assert_eq!(endpoint.is_exposed(), expect, "{address}");
+            let files = TlsFiles { folder: "/certs".into() };
+            assert!(!endpoint.with_tls(Some(files)).is_exposed(), "{address} with TLS");
+        };
+        for near in ["127.0.0.1", "127.1.2.3", "[::1]", "[::ffff:127.0.0.1]", "localhost", "engine.localhost"]
+        {
+            check(&format!("tcp://{near}:2375"), false);
+        }
+        for far in ["10.0.0.1", "[fe80::1]", "0.0.0.0", "docker", "localhost.example", "127.0.0.1.example"] {
+            check(&format!("tcp://{far}:2375"), true);
+        }
+        check("/var/run/docker.sock", false);
     }
 
     fn names(env: &[(&str, &str)], root: &Path) -> Vec<(String, String, bool)> {

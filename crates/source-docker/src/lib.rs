@@ -28,6 +28,7 @@
 //! it; `inventory` makes one session after the other. `read`, `event`, `json`, `framing` and `clock` read what
 //! engines write, and take anything.
 
+mod advice;
 mod client;
 mod clock;
 mod endpoint;

@@ -3,14 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        RootCertStore, ServerConfig,
-        crypto::ring,
-        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-        server::WebPkiClientVerifier,
-    },
+pub use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::WebPkiClientVerifier,
 };
 
 /// Writes `ca.pem`, `cert.pem` and `key.pem` of a client into a folder, as Docker's client wants them, and makes the
@@ -21,18 +19,40 @@ use tokio_rustls::{
 /// The folder cannot be written to.
 #[must_use]
 pub fn mutual_tls(folder: &Path, server_name: &str) -> TlsAcceptor {
+    issued(folder, server_name, |_| {})
+}
+
+/// The same, but the server's certificate was good for the year 2001 only.
+///
+/// # Panics
+///
+/// The folder cannot be written to.
+#[must_use]
+pub fn expired_tls(folder: &Path, server_name: &str) -> TlsAcceptor {
+    issued(folder, server_name, |server| {
+        server.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        server.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    })
+}
+
+fn issued(folder: &Path, server_name: &str, server: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("failed to make a key");
     let authority = CertifiedIssuer::self_signed(params, key).expect("failed to sign");
-    let issue = |names: Vec<String>, purpose| {
+    let params = |names: Vec<String>, purpose| {
         let mut params = CertificateParams::new(names).expect("the name is one");
         params.extended_key_usages = vec![purpose];
+        params
+    };
+    let sign = |params: &CertificateParams| {
         let key = KeyPair::generate().expect("failed to make a key");
         (params.signed_by(&key, &authority).expect("failed to sign"), key)
     };
-    let (server, server_key) = issue(vec![server_name.to_owned()], ExtendedKeyUsagePurpose::ServerAuth);
-    let (client, client_key) = issue(Vec::new(), ExtendedKeyUsagePurpose::ClientAuth);
+    let mut of_server = params(vec![server_name.to_owned()], ExtendedKeyUsagePurpose::ServerAuth);
+    server(&mut of_server);
+    let (server, server_key) = sign(&of_server);
+    let (client, client_key) = sign(&params(Vec::new(), ExtendedKeyUsagePurpose::ClientAuth));
     let files =
         [("ca.pem", authority.pem()), ("cert.pem", client.pem()), ("key.pem", client_key.serialize_pem())];
     for (name, text) in files {

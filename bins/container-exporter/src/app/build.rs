@@ -36,6 +36,8 @@ pub(super) struct Parts {
     pub(super) stats: Arc<OnceLock<Arc<Stats>>>,
     /// How cgroups are mounted, for people; `None` for simulated containers.
     pub(super) host: Option<String>,
+    /// Whether a person has named an engine, so that its absence is no ordinary thing.
+    pub(super) is_engine_named: bool,
 }
 
 /// Starts the sources and the collector. On a runtime.
@@ -52,7 +54,7 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
         let inventory = Arc::new(SimInventory::new(count as usize, SIM_SEED));
         let sampler = Arc::new(SimSampler::new(Clock::Real, SIM_SEED));
         let collector = Collector::start(options, vec![inventory], sampler, own_metrics);
-        return Ok(Parts { collector, stats, host: None });
+        return Ok(Parts { collector, stats, host: None, is_engine_named: false });
     }
     // More descriptors mean fewer opens; where they may not be raised, files are opened again for each reading.
     if let Err(error) = cgroup_reader::raise_fd_limit() {
@@ -66,13 +68,14 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     let host = describe(&sampler);
     let wanted = if settings.source == Source::Cgroup { Vec::new() } else { candidates(settings) };
     let followed: Vec<Endpoint> = wanted.iter().filter_map(|wanted| wanted.endpoint.clone().ok()).collect();
+    let is_engine_named = wanted.iter().any(|wanted| wanted.is_named);
     let (inventories, polled) = inventories(settings, wanted);
     let sampler: Arc<dyn Sampler> = Arc::new(StatsSampler::new(Arc::new(sampler), &polled));
     let collector = Collector::start(options, inventories, sampler, own_metrics);
     if settings.source != Source::Cgroup {
         users::follow(settings, &collector, followed);
     }
-    Ok(Parts { collector, stats, host: Some(host) })
+    Ok(Parts { collector, stats, host: Some(host), is_engine_named })
 }
 
 fn roots(settings: &Settings) -> Roots {
@@ -97,6 +100,12 @@ fn inventories(
     for candidate in wanted {
         match candidate.endpoint {
             Ok(endpoint) => {
+                if endpoint.is_exposed() {
+                    tracing::warn!(
+                        "{endpoint} is spoken to without TLS: anyone on the way can read along and become root on that \
+                         machine; set docker.cert_path, and the engine's --tlsverify"
+                    );
+                }
                 let mut options = source_docker::Options::default();
                 options.name = candidate.name;
                 options.endpoint = endpoint;
@@ -139,6 +148,8 @@ struct Wanted {
     uid: Option<u32>,
     /// Nobody asked for it by name: silent until it is there.
     optional: bool,
+    /// A person asked for it: in the configuration or by `DOCKER_HOST`.
+    is_named: bool,
     /// Where names are read while the engine cannot be asked.
     store: Option<PodmanStore>,
 }
@@ -172,6 +183,7 @@ fn named(kind: &str, endpoints: impl Iterator<Item = Endpoint>) -> impl Iterator
         endpoint: Ok(endpoint),
         uid: None,
         optional: false,
+        is_named: true,
         store: None,
     })
 }
@@ -185,6 +197,7 @@ fn from_usual(candidate: &Candidate, settings: &Settings) -> Wanted {
         endpoint: candidate.endpoint.clone(),
         uid: candidate.uid,
         optional: candidate.origin == "default" && candidate.name != "docker",
+        is_named: candidate.origin != "default",
         store,
     }
 }

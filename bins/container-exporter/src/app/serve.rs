@@ -63,7 +63,7 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
     _ = parts.stats.set(server.stats());
     let said = parts.host.unwrap_or_else(|| "simulated containers".to_owned());
     tracing::info!("container-exporter {}: {said}", env!("CARGO_PKG_VERSION"));
-    tokio::spawn(say_what_was_found(Arc::clone(&app), url(server.local_addr())));
+    tokio::spawn(say_what_was_found(Arc::clone(&app), url(server.local_addr()), parts.is_engine_named));
     tokio::spawn(reload(hangup, inputs.clone(), loaded, Arc::clone(&app), registry, log));
 
     let served = server.serve(async move {
@@ -123,7 +123,7 @@ pub(super) fn is_settled(sources: &[SourceReport]) -> bool {
 }
 
 /// Says once what was found, and from then on when an engine that was out of reach answers.
-async fn say_what_was_found(app: Arc<App>, url: String) {
+async fn say_what_was_found(app: Arc<App>, url: String, is_engine_named: bool) {
     let known = app.collector.wait_until(|collector| {
         let sources = collector.sources();
         is_settled(&sources) && sources.iter().all(|source| is_up(source).is_none_or(is_identified))
@@ -132,7 +132,9 @@ async fn say_what_was_found(app: Arc<App>, url: String) {
     let sources = app.collector.sources();
     let mut told: BTreeSet<String> = BTreeSet::new();
     tell_engines(&sources, &mut told);
-    if told.is_empty() {
+    if told.is_empty() && is_engine_named {
+        tracing::warn!("{}", no_engine(&sources));
+    } else if told.is_empty() {
         tracing::info!("{}", no_engine(&sources));
     } else {
         for source in sources.iter().filter(|source| !source.dormant) {

@@ -27,6 +27,7 @@ mod numbers;
 mod oom;
 mod pages;
 mod prometheus;
+mod remote;
 mod restarts;
 mod server;
 mod services;

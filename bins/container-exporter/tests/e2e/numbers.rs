@@ -26,7 +26,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("container_oom_events_total", "kept by the exporter: oom.rs"),
     ("container_last_seen", "the time of the scrape: seen_now, below"),
     ("container_cpu_usage_percent", "over a time: cpu.rs"),
-    ("container_sample_age_seconds", "of engines elsewhere only: source-docker's tests/remote.rs"),
+    ("container_sample_age_seconds", "of engines elsewhere only: `remote`"),
     ("container_fs_inodes_free", "kept for some seconds: filesystem.rs"),
     ("container_fs_usage_bytes", "found by a walk: filesystem.rs"),
     (
