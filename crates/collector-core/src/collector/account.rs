@@ -11,24 +11,35 @@ use crate::catalogue::ids::OUTCOMES;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Follower {
     last: Option<u64>,
+    /// The first reading of a run of which nobody knew whether it began under our eyes.
+    first: u64,
 }
 
 impl Follower {
     /// A counter that begins at 0 under our eyes.
     pub(super) const fn born() -> Self {
-        Self { last: Some(0) }
+        Self { last: Some(0), first: 0 }
     }
 
     /// Notes a reading; returns by how much it rose since the last. The first reading of a run that began before we
     /// watched counts nothing; a fall means that it began anew.
     pub(super) fn read(&mut self, now: u64) -> u64 {
         let rise = match self.last {
-            None => 0,
+            None => {
+                self.first = now;
+                0
+            }
             Some(last) if now < last => now,
             Some(last) => now - last,
         };
         self.last = Some(now);
         rise
+    }
+
+    /// The run turns out to have begun under our eyes; returns what has to be counted after all.
+    pub(super) fn was_born(&mut self) -> u64 {
+        self.last.get_or_insert(0);
+        std::mem::take(&mut self.first)
     }
 }
 
@@ -101,6 +112,10 @@ mod tests {
         assert_eq!([7, 7, 9, 2, 3].map(|now| before_us.read(now)), [0, 0, 2, 2, 1]);
         let mut under_our_eyes = Follower::born();
         assert_eq!([7, 8].map(|now| under_our_eyes.read(now)), [7, 1]);
+        assert_eq!(under_our_eyes.was_born(), 0, "that was known");
+        assert_eq!([before_us.was_born(), before_us.was_born()], [7, 0], "once");
+        let mut unread = Follower::default();
+        assert_eq!((unread.was_born(), unread.read(5)), (0, 5));
     }
 
     #[test]

@@ -122,8 +122,8 @@ pub(super) struct Shown {
 
 impl Entry {
     pub(super) fn new(container: Container, source: usize, shared: &Shared) -> Self {
-        let seen_from_its_start = container.started_at.is_some_and(|at| at >= shared.started_at)
-            || !container.state.has_processes();
+        let seen_from_its_start =
+            began_under_our_eyes(&container, shared) || !container.state.has_processes();
         let ended = !container.state.has_processes();
         let mut current = Run::new(&container, lock(&shared.live).interval, seen_from_its_start);
         current.ended = ended;
@@ -176,6 +176,9 @@ impl Entry {
         }
         let another_run = !adopted && is_another_run(&old, &new);
         let begins = has && (!had || another_run);
+        if had && !begins && began_under_our_eyes(&new, shared) {
+            state.count_from_the_start(shared);
+        }
         let passed = !has && !had && !adopted && ran_between(&old, &new);
         if had && (!has || begins) {
             state.end_run(if has { None } else { Some(&new) }, shared);
@@ -346,11 +349,7 @@ impl Entry {
         if let Some(kills) = sample.get(ids::MEMORY_EVENTS_OOM_KILL).as_u64() {
             state.current.oom_read = true;
             let rise = state.current.oom.read(kills);
-            let more = rise.saturating_sub(state.current.oom_assumed);
-            state.current.oom_assumed = state.current.oom_assumed.saturating_sub(rise);
-            state.current.oom_kills += more;
-            state.oom_events += more;
-            shared.totals.oom_kills(more);
+            state.count_kills(rise, shared);
         }
     }
 
@@ -409,6 +408,22 @@ impl Entry {
 }
 
 impl EntryState {
+    /// Counts kills that the kernel tells of. Those that stood on the engine's word are among them.
+    fn count_kills(&mut self, rise: u64, shared: &Shared) {
+        let more = rise.saturating_sub(self.current.oom_assumed);
+        self.current.oom_assumed = self.current.oom_assumed.saturating_sub(rise);
+        self.current.oom_kills += more;
+        self.oom_events += more;
+        shared.totals.oom_kills(more);
+    }
+
+    /// A list may show a run before anybody says when it began, and it may be read by then.
+    fn count_from_the_start(&mut self, shared: &Shared) {
+        shared.totals.cpu(self.current.cpu.was_born());
+        let kills = self.current.oom.was_born();
+        self.count_kills(kills, shared);
+    }
+
     /// Counts the end of the current run, once.
     fn end_run(&mut self, after: Option<&Container>, shared: &Shared) {
         if std::mem::replace(&mut self.current.ended, true) {
@@ -457,6 +472,11 @@ impl EntryState {
             shared.totals.oom_kills(1);
         }
     }
+}
+
+/// Whether all that the run used was used since the collector began. A list tells only when the container was made.
+fn began_under_our_eyes(container: &Container, shared: &Shared) -> bool {
+    [container.started_at, container.created_at].into_iter().flatten().any(|at| at >= shared.started_at)
 }
 
 /// Whether a sample tells all that is counted of a run. The directories of one on v1 are removed one after the other, so that

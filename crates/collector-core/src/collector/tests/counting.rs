@@ -49,6 +49,30 @@ async fn what_was_before_us_does_not_count() {
     assert_eq!(oom(&rig, "a").await, 3);
 }
 
+/// A list tells of it first, without a time; the kill is read before its time is known.
+#[tokio::test]
+async fn what_was_read_before_its_start_was_known_counts_once_it_is() {
+    let mut listed = running("a", 1);
+    listed.started_at = None;
+    for known_at_its_end in [false, true] {
+        let rig = rig_with(&listed, Some(1)).await;
+        assert_eq!(oom(&rig, "a").await, 0, "it may have been before us");
+        if known_at_its_end {
+            rig.signal("a", Signal::Exited);
+            rig.upsert(&killed(&running("a", 1))).await;
+            assert_eq!(rig.exits().await, named(&[("oom", 1)]));
+        } else {
+            rig.upsert(&running("a", 1)).await;
+        }
+        assert_eq!(oom(&rig, "a").await, 1, "known at its end: {known_at_its_end}");
+        assert_eq!(oom(&rig, "a").await, 1);
+    }
+    // That it was made under our eyes is enough.
+    listed.created_at = running("a", 1).started_at;
+    let rig = rig_with(&listed, Some(1)).await;
+    assert_eq!(oom(&rig, "a").await, 1);
+}
+
 #[tokio::test]
 async fn counts_are_kept_over_restarts() {
     let rig = rig_with(&running("a", 1), Some(2)).await;
