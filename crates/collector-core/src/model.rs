@@ -260,7 +260,9 @@ impl Container {
     /// sandbox's own use.
     #[must_use]
     pub fn is_sandboxed(&self) -> bool {
-        self.runtime.as_deref().is_some_and(|runtime| runtime.contains("runsc") || runtime.contains("kata"))
+        let is_sandbox =
+            |runtime: &str| ["runsc", "gvisor", "kata"].iter().any(|name| runtime.contains(name));
+        self.runtime.as_deref().is_some_and(is_sandbox)
     }
 
     /// Its name, or its short id where it has none.

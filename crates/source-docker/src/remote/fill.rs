@@ -35,7 +35,8 @@ pub(crate) fn absent(reason: Absence, groups: Groups, out: &mut Sample) {
 
 /// Fills the rows of these groups.
 ///
-/// The cgroup of a sandbox on its host holds zeros, which an engine may pass on: none of them is believed.
+/// The cgroup of a sandbox on its host holds zeros, which an engine may pass on: none of them is believed. Nor are those of an
+/// answer that has neither CPU time nor memory, whatever the runtime is called: what runs has used some of both.
 pub(crate) fn fill(
     stats: &Stats,
     container: &Container,
@@ -44,7 +45,8 @@ pub(crate) fn fill(
     out: &mut Sample,
 ) {
     absent(Absence::NotInStatsApi, groups, out);
-    let mut filler = Filler { stats, container, is_sandboxed, out };
+    let is_blank = [stats.cpu_total, stats.memory_usage].iter().all(|value| value.unwrap_or(0) == 0);
+    let mut filler = Filler { stats, container, is_sandboxed, doubts_zeros: is_sandboxed || is_blank, out };
     if groups.has(Group::Cpu) {
         filler.cpu();
     }
@@ -66,6 +68,8 @@ struct Filler<'a> {
     stats: &'a Stats,
     container: &'a Container,
     is_sandboxed: bool,
+    /// Whether a zero cannot be told from nothing.
+    doubts_zeros: bool,
     out: &'a mut Sample,
 }
 
@@ -95,18 +99,23 @@ impl Filler<'_> {
         }
     }
 
-    /// Whether a group of a sandbox has nothing but the host cgroup's zero; then it is absent.
-    fn is_hosts_zero(&mut self, group: Group, value: Option<u64>) -> bool {
-        let is_zero = self.is_sandboxed && value.unwrap_or(0) == 0;
-        if is_zero {
-            absent(Absence::Sandboxed, Groups::NONE.with(group), self.out);
+    /// Why what is doubted is absent.
+    const fn doubt(&self) -> Absence {
+        if self.is_sandboxed { Absence::Sandboxed } else { Absence::NotInStatsApi }
+    }
+
+    /// Whether a group has nothing but a zero that is not believed; then it is absent.
+    fn is_doubted(&mut self, group: Group, value: Option<u64>) -> bool {
+        let is_doubted = self.doubts_zeros && value.unwrap_or(0) == 0;
+        if is_doubted {
+            absent(self.doubt(), Groups::NONE.with(group), self.out);
         }
-        is_zero
+        is_doubted
     }
 
     fn cpu(&mut self) {
         let stats = self.stats;
-        if self.is_hosts_zero(Group::Cpu, stats.cpu_total) {
+        if self.is_doubted(Group::Cpu, stats.cpu_total) {
             return;
         }
         self.nanos(ids::CPU_USAGE, stats.cpu_total);
@@ -137,7 +146,7 @@ impl Filler<'_> {
 
     fn memory(&mut self) {
         let stats = self.stats;
-        if self.is_hosts_zero(Group::Memory, stats.memory_usage) {
+        if self.is_doubted(Group::Memory, stats.memory_usage) {
             return;
         }
         self.int(ids::MEMORY_USAGE, stats.memory_usage);
@@ -159,7 +168,7 @@ impl Filler<'_> {
     }
 
     fn pids(&mut self) {
-        if self.is_hosts_zero(Group::Pids, self.stats.pids) {
+        if self.is_doubted(Group::Pids, self.stats.pids) {
             return;
         }
         // Windows has none, and says 0.
@@ -174,6 +183,7 @@ impl Filler<'_> {
 
     fn devices(&mut self) {
         let columns = catalogue::get().columns(Dimension::Device);
+        let doubt = self.doubt();
         let table = self.out.table_mut(Dimension::Device);
         let is_zero = |device: &Device| {
             [device.read_bytes, device.write_bytes, device.reads, device.writes]
@@ -182,9 +192,7 @@ impl Filler<'_> {
                 .all(|count| count == 0)
         };
         match self.stats.devices.as_deref() {
-            Some(devices) if self.is_sandboxed && devices.iter().all(is_zero) => {
-                table.absence = Some(Absence::Sandboxed);
-            }
+            Some(devices) if self.doubts_zeros && devices.iter().all(is_zero) => table.absence = Some(doubt),
             // Nothing was done yet, or the engine's kernel does not count: the answer is the same.
             None | Some([]) => table.absence = Some(Absence::NotCounted),
             Some(devices) => {
@@ -196,6 +204,7 @@ impl Filler<'_> {
 
     fn interfaces(&mut self) {
         let columns = catalogue::get().columns(Dimension::Interface);
+        let doubt = self.doubt();
         let table = self.out.table_mut(Dimension::Interface);
         let interfaces = self.stats.interfaces.as_deref().unwrap_or_default();
         table.absence = match self.container.network {
@@ -204,6 +213,8 @@ impl Filler<'_> {
             Network::Host => Some(Absence::HostNetwork),
             Network::None => Some(Absence::NoNetwork),
             _ if interfaces.is_empty() => Some(Absence::NotInStatsApi),
+            // A sandbox may keep its network to itself.
+            _ if self.doubts_zeros && interfaces.iter().all(has_no_traffic) => Some(doubt),
             _ => None,
         };
         if table.absence.is_none() {
@@ -235,6 +246,12 @@ fn device_entry(device: &Device, columns: &[RowId]) -> Entry {
         labels: vec![format!("{major}:{minor}").into(), major.into(), minor.into()],
         cells: cells(columns, values),
     }
+}
+
+fn has_no_traffic(interface: &Interface) -> bool {
+    [interface.rx_bytes, interface.rx_packets, interface.tx_bytes, interface.tx_packets]
+        .iter()
+        .all(|count| count.unwrap_or(0) == 0)
 }
 
 fn interface_entry(interface: &Interface, columns: &[RowId]) -> Entry {

@@ -1,11 +1,11 @@
 //! An inventory whose containers are asked for their numbers, too.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use collector_core::{BoxFuture, Changes, Inventory, SourceCounters};
 
 use super::poller::{self, Board};
-use crate::{DockerInventory, Options};
+use crate::{DockerInventory, Options, client::RequestCounts};
 
 /// Which containers of an engine are asked for their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,17 +46,26 @@ impl StatsOptions {
 
 /// The containers of one engine, with a background task that asks the engine for their numbers
 /// (`GET /containers/{id}/stats`). They are had through a [`StatsSampler`](crate::StatsSampler).
-#[derive(Debug)]
 pub struct StatsInventory {
-    inner: Arc<DockerInventory>,
+    inner: Arc<dyn Inventory>,
+    options: Options,
+    requests: Arc<RequestCounts>,
     pub(super) board: Arc<Board>,
+}
+
+impl fmt::Debug for StatsInventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatsInventory").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl StatsInventory {
     /// An inventory of the engine that the options name. Nothing is connected yet.
     #[must_use]
     pub fn new(options: Options, stats: StatsOptions) -> Self {
-        Self { inner: Arc::new(DockerInventory::new(options)), board: Arc::new(Board::new(stats)) }
+        let inner = DockerInventory::new(options);
+        let (options, requests) = (inner.shared.options.clone(), inner.shared.requests.clone());
+        Self { inner: Arc::new(inner), options, requests, board: Arc::new(Board::new(stats)) }
     }
 }
 
@@ -69,8 +78,7 @@ impl Inventory for StatsInventory {
         let (told, mut received) = Changes::channel(16);
         let follow = self.inner.clone().run(told);
         let board = self.board.clone();
-        let shared = &self.inner.shared;
-        let poll = poller::run(board.clone(), shared.options.clone(), shared.requests.clone());
+        let poll = poller::run(board.clone(), self.options.clone(), self.requests.clone());
         Box::pin(async move {
             let forward = async {
                 while let Some((_, change)) = received.recv().await {
@@ -98,6 +106,10 @@ impl Inventory for StatsInventory {
         self.inner.is_fallback()
     }
 
+    fn is_supplement(&self) -> bool {
+        self.inner.is_supplement()
+    }
+
     fn retire(&self) {
         self.inner.retire();
     }
@@ -108,5 +120,68 @@ impl Inventory for StatsInventory {
 
     fn counters(&self) -> SourceCounters {
         self.inner.counters()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::*;
+
+    /// Answers nothing as the trait does by itself.
+    #[derive(Default)]
+    struct Odd {
+        asked: AtomicU32,
+    }
+
+    impl Inventory for Odd {
+        fn name(&self) -> &str {
+            "odd"
+        }
+
+        fn run(self: Arc<Self>, _: Changes) -> BoxFuture<()> {
+            Box::pin(async {})
+        }
+
+        fn relist(&self) {
+            self.asked.fetch_add(1, Relaxed);
+        }
+
+        fn is_fallback(&self) -> bool {
+            true
+        }
+
+        fn is_supplement(&self) -> bool {
+            true
+        }
+
+        fn retire(&self) {
+            self.asked.fetch_add(10, Relaxed);
+        }
+
+        fn is_dormant(&self) -> bool {
+            true
+        }
+
+        fn counters(&self) -> SourceCounters {
+            let mut counters = SourceCounters::default();
+            counters.lists = 7;
+            counters
+        }
+    }
+
+    #[test]
+    fn it_says_of_itself_what_the_inventory_says_that_it_follows() {
+        let odd = Arc::new(Odd::default());
+        let mut inventory = StatsInventory::new(Options::default(), StatsOptions::new(Polled::All));
+        assert!(!inventory.is_fallback() && !inventory.is_supplement() && !inventory.is_dormant());
+        inventory.inner = odd.clone();
+        assert_eq!(inventory.name(), "odd");
+        assert!(inventory.is_fallback() && inventory.is_supplement() && inventory.is_dormant());
+        assert_eq!(inventory.counters().lists, 7);
+        inventory.relist();
+        inventory.retire();
+        assert_eq!(odd.asked.load(Relaxed), 11);
     }
 }
