@@ -1,6 +1,6 @@
 //! `run`: serve until told to stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -132,25 +132,45 @@ async fn say_what_was_found(app: Arc<App>, url: String, is_engine_named: bool) {
     let sources = app.collector.sources();
     let mut told: BTreeSet<String> = BTreeSet::new();
     tell_engines(&sources, &mut told);
-    if told.is_empty() && is_engine_named {
-        tracing::warn!("{}", no_engine(&sources));
-    } else if told.is_empty() {
-        tracing::info!("{}", no_engine(&sources));
-    } else {
-        for source in sources.iter().filter(|source| !source.dormant) {
-            if let Some(SourceStatus::Down(reason)) = &source.status {
-                tracing::warn!("{} does not answer, still trying: {reason}", source.name);
-            }
+    let failures = failures(&sources);
+    let mut explained: BTreeSet<String> = failures.keys().chain(&told).cloned().collect();
+    if !told.is_empty() {
+        for (name, reason) in &failures {
+            tracing::warn!("{name} does not answer, still trying: {reason}");
         }
+    } else if is_engine_named && !failures.is_empty() {
+        tracing::warn!("{}", no_engine(&sources));
+    } else {
+        tracing::info!("{}", no_engine(&sources));
     }
     tracing::info!("serving {url}");
     loop {
         let mut asked = false;
         app.collector.wait_until(|_| std::mem::replace(&mut asked, true)).await;
-        tell_engines(&app.collector.sources(), &mut told);
+        let sources = app.collector.sources();
+        // Why an engine did not answer from the start may be known late: who drops packets takes his time.
+        for (name, reason) in self::failures(&sources) {
+            if !explained.contains(&name) {
+                tracing::warn!("{name} does not answer, still trying: {reason}");
+                explained.insert(name);
+            }
+        }
+        tell_engines(&sources, &mut told);
+        // From here on its inventory tells of each loss.
+        explained.extend(told.iter().cloned());
         // Containers come and go faster than anybody reads.
         tokio::time::sleep(FIRST_WORD).await;
     }
+}
+
+/// Why engines do not answer, by the names of their sources.
+fn failures(sources: &[SourceReport]) -> BTreeMap<String, String> {
+    let engines = sources.iter().filter(|source| !source.dormant && !source.fallback && !source.supplement);
+    let of = |source: &SourceReport| match &source.status {
+        Some(SourceStatus::Down(reason)) => Some((source.name.clone(), reason.clone())),
+        _ => None,
+    };
+    engines.filter_map(of).collect()
 }
 
 fn is_up(source: &SourceReport) -> Option<&EngineInfo> {
