@@ -135,6 +135,8 @@ pub(crate) enum LabCommand {
         #[arg(last = true)]
         command: Vec<String>,
     },
+    /// Write `docs/compatibility.md` from the last whole run of every host.
+    Compatibility,
     /// End what `--keep` left running or a killed run left behind.
     Down,
 }

@@ -4,9 +4,11 @@
 //! built for one is in [`cache`], under its recipe.
 
 mod cache;
+pub(crate) mod compatibility;
 mod debian;
 mod engine29;
 mod guest;
+mod results;
 pub(crate) mod suite;
 
 use std::process::ExitCode;
@@ -119,13 +121,17 @@ pub(crate) fn run(command: &LabCommand) -> Result<ExitCode> {
         LabCommand::Run { host, test, shell, command } => {
             require(*host)?;
             if !*shell && command.is_empty() {
-                let results = suite::run(*host, &suite::build()?, test.as_deref())?;
+                let results = suite::run(*host, &suite::build()?, test.as_deref(), Keep::Nothing)?;
                 return Ok(if results.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
             return match host.suite() {
                 Some(suite) => run_in_guest(suite, *shell, command),
                 None => run_beside_engine(*host, *shell, command),
             };
+        }
+        LabCommand::Compatibility => {
+            compatibility::write()?;
+            println!("{} is written", compatibility::FILE);
         }
         LabCommand::Down => {
             let ended = engine::end_all()?;

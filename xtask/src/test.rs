@@ -13,7 +13,7 @@ use crate::cli::{Host, TestOptions};
 use crate::engine::{Engine, Keep};
 use crate::error::{Error, Result};
 use crate::install::{self, cargo_deny};
-use crate::lab::{self, suite};
+use crate::lab::{self, compatibility, suite};
 use crate::metadata;
 use crate::process::{self, When};
 use crate::step::{Counts, Outcome, Report};
@@ -24,6 +24,9 @@ const E2E: &str = "e2e";
 const E2E_SOURCE: &str = "bins/container-exporter/tests/e2e/main.rs";
 
 const HOSTS: &str = "hosts";
+
+/// What the runs on all hosts say, against what is written down.
+const COMPATIBILITY: &str = "compatibility";
 
 /// The crates that must build where there is no Linux; the workflow checks them on macOS.
 const PORTABLE: &[&str] = &[
@@ -64,6 +67,7 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", fast: false, filterable: false, work: |_| fuzz::step() },
     Step { name: E2E, fast: false, filterable: true, work: Run::end_to_end_tests },
     Step { name: HOSTS, fast: false, filterable: true, work: Run::tests_on_hosts },
+    Step { name: COMPATIBILITY, fast: false, filterable: false, work: |_| compatibility::step() },
 ];
 
 /// What the steps of one run share.
@@ -133,6 +137,7 @@ fn choose(options: &TestOptions) -> Result<Vec<&'static Step>> {
         (options.only.is_empty() || options.only.iter().any(|name| name == step.name))
             && (!options.fast || step.fast)
             && (options.filter.is_none() || step.filterable)
+            && (step.name != COMPATIBILITY || options.hosts.is_empty())
             // Who looks for one test's failure wants an answer soon.
             && (step.name != HOSTS || options.filter.is_none() || !options.hosts.is_empty())
     };
@@ -273,22 +278,9 @@ impl Run {
         if let Some(obstacle) = Engine::obstacle() {
             return Ok(Outcome::Skipped(obstacle));
         }
-        // Building first keeps the engine's life short.
-        let arguments = ["test", "--quiet", "--workspace", "--test", E2E];
-        let built = process::show(process::cargo(&arguments).arg("--no-run"))?;
-        if !built.status.success() {
-            return Ok(Outcome::Tests { counts: Counts::default(), ok: false });
-        }
-        let mut engine = Engine::start(if self.options.keep { Keep::Running } else { Keep::Nothing })?;
-        let mut command = process::cargo(&arguments);
-        command.env("CONTAINER_EXPORTER_E2E_ENGINE", engine.docker_host());
-        command.env("CONTAINER_EXPORTER_E2E_HOST", "native");
-        let outcome = libtest(&mut self.with_filter(command, &[]));
-        if engine.has_died() {
-            engine.print_log_tail();
-        }
-        engine.stop()?;
-        outcome
+        let keep = if self.options.keep { Keep::Running } else { Keep::Nothing };
+        let results = suite::run(Host::Native, &suite::build()?, self.options.filter.as_deref(), keep)?;
+        Ok(Outcome::Tests { counts: results.counts, ok: results.ok() })
     }
 
     /// Builds the hosts beside the steps that come before theirs: most of it is waiting for packages.
@@ -337,7 +329,7 @@ impl Run {
             }
         }
         let filter = self.options.filter.as_deref();
-        let run = |host: Host| suite::run(host, &programs, filter);
+        let run = |host: Host| suite::run(host, &programs, filter, Keep::Nothing);
         let (guests, native): (Vec<Host>, Vec<Host>) =
             ready.into_iter().partition(|host| host.suite().is_some());
         let mut results: Vec<_> = native.into_iter().map(run).collect();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::engine::Place;
 use crate::error::{Context as _, Error, Result};
+use crate::lab::suite::quoted;
 use crate::process;
 
 /// What `unshare` is told: its end is the end of everything inside, and what is mounted inside is nowhere else.
@@ -24,17 +25,19 @@ const MEMORY_AND_MORE: &str = "3500m";
 pub(crate) const DISK: &str = "/dev/ubda";
 const DISK_BYTES: u64 = 512 << 20;
 
-/// Mounts, then boots: `$1` is the place, `$2` the file system, `$3` the repository, which tests name by the path they were built at, the rest
-/// is the kernel's. The shell stays, as the namespace's
-/// first process, because a kernel that panics must be able to kill itself. `HOME` is what the kernel makes its own directory in.
+/// Where the repository is in the guest.
+const REPOSITORY: &str = "/lab/repository";
+
+/// Mounts, then boots: `$1` is the place, `$2` the file system, `$3` the repository, the rest is the kernel's. The shell stays, as the
+/// namespace's first process, because a kernel that panics must be able to kill itself. `HOME` is what the kernel makes its own
+/// directory in.
 const BOOT: &str = "set -e
 cd \"$1\"
 mount -t overlay overlay -o lowerdir=\"$2\",upperdir=upper,workdir=work root
 mount -t proc proc root/proc
 mount --rbind /dev root/dev
 mount -t tmpfs -o size=MEMORY_AND_MORE tmpfs root/tmp
-mkdir -p \"root$3\"
-mount --bind -o ro \"$3\" \"root$3\"
+mount --bind -o ro \"$3\" rootREPOSITORY
 shift 3
 set +e
 chroot root env -i HOME=/tmp TMPDIR=/tmp PATH=/usr/sbin:/usr/bin linux.uml \"$@\"
@@ -54,11 +57,11 @@ impl Guest {
     pub(crate) fn create(host: &str, root: PathBuf, script: &str) -> Result<Self> {
         let guest = Self { place: Place::create(host)?, root };
         let failed = || format!("failed to fill {}", guest.place.path("").display());
-        for directory in ["root", "work", "upper/lab", "upper/etc/systemd/system"] {
+        for directory in ["root", "work", "upper/lab/repository", "upper/etc/systemd/system"] {
             fs::create_dir_all(guest.place.path(directory)).context(failed)?;
         }
-        fs::write(guest.place.path("boot"), BOOT.replace("MEMORY_AND_MORE", MEMORY_AND_MORE))
-            .context(failed)?;
+        let boot = BOOT.replace("MEMORY_AND_MORE", MEMORY_AND_MORE).replace("REPOSITORY", REPOSITORY);
+        fs::write(guest.place.path("boot"), boot).context(failed)?;
         fs::write(guest.lab("run"), script).context(failed)?;
         File::create(guest.lab("disk")).and_then(|disk| disk.set_len(DISK_BYTES)).context(failed)?;
         Ok(guest)
@@ -144,6 +147,13 @@ impl Drop for Terminal {
                 rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Drain, saved);
         }
     }
+}
+
+/// What makes the repository stand where it stands outside: tests name their files by the path they were built at, and that may be
+/// under what the guest mounts empty.
+pub(crate) fn bind_repository() -> Result<String> {
+    let path = quoted(&repository()?.display().to_string());
+    Ok(format!("mkdir -p {path} && mount --bind {REPOSITORY} {path}\n"))
 }
 
 fn repository() -> Result<PathBuf> {

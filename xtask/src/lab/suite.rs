@@ -12,9 +12,9 @@ use crate::engine::{Engine, Keep};
 use crate::error::{Context as _, Error, Result};
 use crate::lab;
 use crate::lab::guest::{self, Guest};
+use crate::lab::results::{Results, test_line};
 use crate::metadata;
 use crate::process::{self, When};
-use crate::step::Counts;
 
 /// How long all tests may take in a host before it is ended.
 const LIMIT: Duration = Duration::from_mins(30);
@@ -30,58 +30,6 @@ const BEGIN: &str = "lab: the tests begin";
 pub(crate) struct Programs {
     e2e: PathBuf,
     exporter: PathBuf,
-}
-
-/// What the tests said in one host.
-#[derive(Debug, Default)]
-pub(crate) struct Results {
-    /// As libtest counts.
-    pub(crate) counts: Counts,
-    /// The failed tests' names, in the order in which they ended.
-    pub(crate) failed: Vec<String>,
-    /// What libtest says of those that failed.
-    said: String,
-    /// Why the host ended before its tests, if it did.
-    pub(crate) broken: Option<String>,
-}
-
-impl Results {
-    /// Did everything pass?
-    pub(crate) fn ok(&self) -> bool {
-        self.counts.failed == 0 && self.broken.is_none()
-    }
-
-    /// Reads what libtest printed. Without its summary, the tests that have ended count, and one that failed: what cut them off.
-    fn read(output: &str, broken: Option<String>) -> Self {
-        let mut results = Self { broken, ..Self::default() };
-        let mut ended = Counts::default();
-        let mut summarized = false;
-        results.said = output.split_once("\nfailures:\n").map_or("", |(_, said)| said).trim().to_owned();
-        for line in output.lines() {
-            results.counts.add_libtest_line(line);
-            summarized |= line.starts_with("test result: ");
-            match test_line(line) {
-                Some((_, "ok")) => ended.passed += 1,
-                Some((_, "ignored")) => ended.skipped += 1,
-                Some((name, "FAILED")) => {
-                    ended.failed += 1;
-                    results.failed.push(name.to_owned());
-                }
-                _ => {}
-            }
-        }
-        if !summarized {
-            results.counts = Counts { failed: ended.failed + 1, ..ended };
-            results.broken.get_or_insert_with(|| "ended before libtest's summary".to_owned());
-        }
-        results
-    }
-}
-
-/// The name and the verdict of a line such as `test oom::a_kill ... ok`.
-fn test_line(line: &str) -> Option<(&str, &str)> {
-    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
-    Some((name, verdict.split([',', ' ']).next().unwrap_or(verdict)))
 }
 
 /// Shows a result, with the host before the test's name. The rest is for its log, and of failures for the end.
@@ -144,17 +92,21 @@ fn parse_glibc(said: &str) -> Option<Version> {
     Some(Version(major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
 }
 
-/// Runs the tests whose name contains `filter` in a host, which is built if need be.
-pub(crate) fn run(host: Host, programs: &Programs, filter: Option<&str>) -> Result<Results> {
+/// Runs the tests whose name contains `filter` in a host, which is built if need be. What an engine of this machine does after
+/// them is `keep`'s to say.
+pub(crate) fn run(host: Host, programs: &Programs, filter: Option<&str>, keep: Keep) -> Result<Results> {
     let start = Instant::now();
-    let results = match host.suite() {
-        Some(suite) => in_guest(suite, programs, filter),
-        None => natively(host, programs, filter),
-    }?;
     let name = host.name();
+    let (output, broken) = match host.suite() {
+        Some(suite) => in_guest(suite, programs, filter),
+        None => natively(host, programs, filter, keep),
+    }?;
+    let results = Results::read(&output, broken);
+    let file = logs(name)?.join(if filter.is_none() { WHOLE } else { FILTERED });
+    fs::write(&file, &output).context(|| format!("failed to write {}", file.display()))?;
     if !results.ok() {
         // Hosts may run side by side: what one has to say stands together.
-        println!("── {name}\n{}", results.said);
+        println!("── {name}: its logs are in {}\n{}", logs(name)?.display(), results.said);
     }
     results.failed.iter().for_each(|test| println!("failed: {name}::{test}"));
     if let Some(broken) = &results.broken {
@@ -164,55 +116,45 @@ pub(crate) fn run(host: Host, programs: &Programs, filter: Option<&str>) -> Resu
     Ok(results)
 }
 
-fn natively(host: Host, programs: &Programs, filter: Option<&str>) -> Result<Results> {
-    let mut engine = Engine::start_with(lab::programs(host)?, Keep::Nothing)?;
-    let logs = logs(host.name())?;
+/// What the tests printed, and why the host ended before them, if it did.
+type Said = (String, Option<String>);
+
+fn natively(host: Host, programs: &Programs, filter: Option<&str>, keep: Keep) -> Result<Said> {
+    let mut engine = Engine::start_with(lab::programs(host)?, keep)?;
     let mut command = Command::new(&programs.e2e);
-    command.args(filter).stdin(std::process::Stdio::null());
+    command.args(filter).arg("--show-output").stdin(std::process::Stdio::null());
     // Where cargo runs it.
     command.current_dir("bins/container-exporter");
     command.envs(environment(host.name(), &engine.docker_host(), &programs.exporter));
-    // What tests say of themselves goes to stderr, and to libtest's stdout if they fail.
+    // What tests say of themselves goes to stderr, and to libtest's stdout in the end.
     let mut output = String::new();
     let finished = process::lines_within(&mut command, LIMIT, |line| {
         show(host.name(), line);
         output.push_str(line);
         output.push('\n');
     });
-    let file = logs.join("e2e.out");
-    fs::write(&file, &output).context(|| format!("failed to write {}", file.display()))?;
     if engine.has_died() {
         engine.print_log_tail();
     }
     engine.stop()?;
-    let broken = broken(finished.map(|_| ()))?;
-    Ok(Results::read(&output, broken))
+    Ok((output, broken(finished.map(|_| ()))?))
 }
 
-fn in_guest(suite: &'static str, programs: &Programs, filter: Option<&str>) -> Result<Results> {
+fn in_guest(suite: &'static str, programs: &Programs, filter: Option<&str>) -> Result<Said> {
     let root = lab::debian::ensure(suite)?;
-    let guest = Guest::create(suite, root, &script(suite, filter))?;
+    let guest = Guest::create(suite, root, &script(suite, filter)?)?;
     guest.add("e2e", &programs.e2e)?;
     guest.add("container-exporter", &programs.exporter)?;
-    let logs = logs(suite)?;
     let mut begun = false;
-    let ran = guest.run(LIMIT, &logs.join("console.txt"), |line| {
+    let ran = guest.run(LIMIT, &logs(suite)?.join("console.txt"), |line| {
         if begun {
             show(suite, line);
         }
         // systemd's settings of the terminal stand before it.
         begun |= line.trim_end().ends_with(BEGIN);
     });
-    let broken = broken(ran)?;
     let output = fs::read(guest.lab("e2e.out")).unwrap_or_default();
-    let output = String::from_utf8_lossy(&output);
-    let file = logs.join("e2e.out");
-    fs::write(&file, output.as_bytes()).context(|| format!("failed to write {}", file.display()))?;
-    let results = Results::read(&output, broken);
-    if !results.ok() {
-        println!("{suite}: console.txt and e2e.out are in {}", logs.display());
-    }
-    Ok(results)
+    Ok((String::from_utf8_lossy(&output).into_owned(), broken(ran)?))
 }
 
 /// Ctrl-C ends everything; any other reason is a result of this host.
@@ -225,7 +167,7 @@ fn broken(ran: Result<()>) -> Result<Option<String>> {
 }
 
 /// What the guest runs. The output goes to a file, too: a console may lose some.
-fn script(suite: &str, filter: Option<&str>) -> String {
+fn script(suite: &str, filter: Option<&str>) -> Result<String> {
     let variables = environment(suite, "unix:///run/docker.sock", Path::new("/lab/container-exporter"));
     let disk = ("CONTAINER_EXPORTER_E2E_DISK", guest::DISK.to_owned());
     let exports: String = variables
@@ -234,11 +176,12 @@ fn script(suite: &str, filter: Option<&str>) -> String {
         .map(|(name, value)| format!("export {name}={}\n", quoted(&value)))
         .collect();
     let filter = filter.map(quoted).unwrap_or_default();
-    format!(
-        "{}{exports}cd /tmp\necho '{BEGIN}'\n\
-         /lab/e2e {filter} --test-threads {GUEST_THREADS} 2>&1 | tee /lab/e2e.out\nsync\n",
-        lab::PRELUDE
-    )
+    Ok(format!(
+        "{}{}{exports}cd /tmp\necho '{BEGIN}'\n\
+         /lab/e2e {filter} --show-output --test-threads {GUEST_THREADS} 2>&1 | tee /lab/e2e.out\nsync\n",
+        lab::PRELUDE,
+        guest::bind_repository()?
+    ))
 }
 
 fn environment(host: &str, engine: &str, exporter: &Path) -> Vec<(&'static str, String)> {
@@ -256,8 +199,13 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
+/// What the last run of all tests printed, in a host's [`logs`].
+pub(crate) const WHOLE: &str = "e2e.out";
+/// What the last run of some of them printed.
+const FILTERED: &str = "some.out";
+
 /// Where a host's logs stay after it: its own directory goes with it.
-fn logs(host: &str) -> Result<PathBuf> {
+pub(crate) fn logs(host: &str) -> Result<PathBuf> {
     let directory = metadata::read()?.target_directory.join("lab").join(host);
     fs::create_dir_all(&directory).context(|| format!("failed to create {}", directory.display()))?;
     Ok(directory)
@@ -266,30 +214,6 @@ fn logs(host: &str) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const OUTPUT: &str =
-        "running 3 tests\ntest a::one ... ok\ntest a::two ... FAILED\ntest b ... ignored, slow\n";
-
-    #[test]
-    fn results_are_those_of_the_summary_with_the_failed_ones_names() {
-        let text = format!(
-            "{OUTPUT}\nfailures:\n\n---- a::two stdout ----\nit is 3\n\ntest result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured\n"
-        );
-        let results = Results::read(&text, None);
-        assert_eq!(results.counts, Counts { passed: 1, failed: 1, skipped: 1 });
-        assert_eq!(results.failed, ["a::two"]);
-        assert!(results.said.starts_with("---- a::two stdout ----\nit is 3"), "{}", results.said);
-        assert_eq!(results.broken, None);
-    }
-
-    #[test]
-    fn what_was_cut_off_counts_as_failed() {
-        let results = Results::read(OUTPUT, Some("hung".to_owned()));
-        assert_eq!(results.counts, Counts { passed: 1, failed: 2, skipped: 1 });
-        assert_eq!(results.broken.as_deref(), Some("hung"));
-        assert!(!Results::read("", None).ok(), "a guest that never ran a test");
-        assert!(!Results::read("test result: ok. 1 passed; 0 failed;", Some("panic".to_owned())).ok());
-    }
 
     #[test]
     fn a_result_bears_its_hosts_name() {

@@ -34,9 +34,15 @@ pub(crate) fn is_emulated() -> bool {
 /// Whether statements about time may be made here; where not, it is said what is left to other hosts.
 pub(crate) fn tells_time(what: &str) -> bool {
     if is_emulated() {
-        say(&format!("left to native hosts, this guest being emulated: {what}"));
+        leave_out("times do not hold in an emulated guest", what);
     }
     !is_emulated()
+}
+
+/// Says which statement of a test is left to other hosts, and why. `docs/compatibility.md` has it from here, so a host says it in every
+/// run or in none.
+pub(crate) fn leave_out(why: &str, what: &str) {
+    say(&format!("left out, {why}: {what}"));
 }
 
 /// Asks again and again until there is an answer; panics after [`patience`], naming what was awaited.
