@@ -19,28 +19,35 @@ pub(crate) struct Recipe {
     pub(crate) host: &'static str,
     /// Everything that the result depends on.
     pub(crate) text: String,
+    /// What the result cannot do without, in its directory: somebody may have cleaned up there.
+    pub(crate) parts: &'static [&'static str],
 }
 
 impl Recipe {
-    /// Where the result stands, built or not.
-    pub(crate) fn directory(&self) -> Result<PathBuf> {
-        Ok(root()?.join(format!("{}-{:016x}", self.host, fnv1a(self.text.as_bytes()))))
+    fn directory_in(&self, root: &Path) -> PathBuf {
+        root.join(format!("{}-{:016x}", self.host, fnv1a(self.text.as_bytes())))
     }
 
-    /// The whole result, if there is one.
-    pub(crate) fn find(&self) -> Option<PathBuf> {
-        let directory = self.directory().ok()?;
-        fs::read_to_string(directory.join(MARK)).is_ok_and(|text| text == self.text).then_some(directory)
+    fn find_in(&self, root: &Path) -> Option<PathBuf> {
+        let directory = self.directory_in(root);
+        let marked = fs::read_to_string(directory.join(MARK)).is_ok_and(|text| text == self.text);
+        // A part may be a link that only leads somewhere inside the result.
+        let has = |part: &&str| directory.join(part).symlink_metadata().is_ok();
+        (marked && self.parts.iter().all(has)).then_some(directory)
     }
 
     /// The whole result; `build` is given an empty directory to make it in if there is none.
     pub(crate) fn ensure(&self, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        if let Some(directory) = self.find() {
+        self.ensure_in(&root()?, build)
+    }
+
+    fn ensure_in(&self, root: &Path, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        if let Some(directory) = self.find_in(root) {
             return Ok(directory);
         }
-        let directory = self.directory()?;
-        let _alone = self.alone()?;
-        if let Some(built_meanwhile) = self.find() {
+        let directory = self.directory_in(root);
+        let _alone = self.alone(root)?;
+        if let Some(built_meanwhile) = self.find_in(root) {
             return Ok(built_meanwhile);
         }
         let draft = directory.with_extension("draft");
@@ -58,11 +65,10 @@ impl Recipe {
     }
 
     /// Waits until no other run builds for this host; the lock goes with the file.
-    fn alone(&self) -> Result<File> {
-        let path = root()?.join(format!("{}.lock", self.host));
+    fn alone(&self, root: &Path) -> Result<File> {
+        let path = root.join(format!("{}.lock", self.host));
         let failed = || format!("failed to lock {}", path.display());
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(parent).context(|| format!("failed to create {}", parent.display()))?;
+        fs::create_dir_all(root).context(|| format!("failed to create {}", root.display()))?;
         let file = File::create(&path).context(failed)?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).context(failed)?;
         Ok(file)
@@ -70,25 +76,28 @@ impl Recipe {
 
     /// For a person: is it built, is something older, where.
     pub(crate) fn state(&self) -> String {
-        let state = match (self.find(), self.directory()) {
-            (Some(directory), _) => format!("built: {}", directory.display()),
-            (None, Ok(_)) => format!("not built; `cargo xtask lab build {}` does", self.host),
-            (None, Err(error)) => error.to_string(),
+        let root = match root() {
+            Ok(root) => root,
+            Err(error) => return error.to_string(),
         };
-        let older = self.others().into_iter().map(|path| {
+        let state = match self.find_in(&root) {
+            Some(directory) => format!("built: {}", directory.display()),
+            None => format!("not built; `cargo xtask lab build {}` does", self.host),
+        };
+        let older = self.others(&root).into_iter().map(|path| {
             format!("\n         of another recipe, or cut short: {}; remove it at will", path.display())
         });
         state + &older.collect::<String>()
     }
 
-    fn others(&self) -> Vec<PathBuf> {
-        let (Ok(root), Ok(ours)) = (root(), self.directory()) else { return Vec::new() };
+    fn others(&self, root: &Path) -> Vec<PathBuf> {
+        let ours = self.find_in(root);
         let entries = fs::read_dir(root).into_iter().flatten().flatten();
         let prefix = format!("{}-", self.host);
         entries
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
             .map(|entry| entry.path())
-            .filter(|path| *path != ours || self.find().is_none())
+            .filter(|path| Some(path) != ours.as_ref())
             .collect()
     }
 }
@@ -127,9 +136,41 @@ mod tests {
 
     #[test]
     fn another_recipe_has_another_place() {
-        let recipe = |text: &str| Recipe { host: "here", text: text.to_owned() };
-        let place = |text| recipe(text).directory().ok().and_then(|path| Some(path.file_name()?.to_owned()));
+        let place = |text| recipe(text).directory_in(Path::new("/"));
         assert_eq!(place("a"), place("a"));
         assert_ne!(place("a"), place("b"));
+    }
+
+    fn recipe(text: &str) -> Recipe {
+        Recipe { host: "here", text: text.to_owned(), parts: &["program"] }
+    }
+
+    #[test]
+    fn what_is_whole_is_built_once_and_what_is_broken_again() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut built = 0;
+        let mut ensure = |fails: bool| {
+            recipe("a").ensure_in(root.path(), |directory| {
+                built += 1;
+                assert_eq!(
+                    fs::read_dir(directory).expect("it is there").count(),
+                    0,
+                    "nothing is left of before"
+                );
+                fs::write(directory.join("program"), "").expect("it can be written");
+                if fails { Err(Error::failed("cut short")) } else { Ok(()) }
+            })
+        };
+        assert!(ensure(true).is_err());
+        let directory = ensure(false).expect("it is built");
+        assert_eq!(ensure(false).expect("it is there"), directory);
+        for part in ["program", MARK] {
+            fs::remove_file(directory.join(part)).expect("it was there");
+            assert!(recipe("a").find_in(root.path()).is_none(), "without {part}");
+            ensure(false).expect("it is built again");
+        }
+        fs::write(directory.join(MARK), "another").expect("it can be written");
+        ensure(false).expect("it is built again");
+        assert_eq!(built, 5);
     }
 }

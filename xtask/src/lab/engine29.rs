@@ -26,7 +26,8 @@ const MODULES: &[Module] = &[
 pub(crate) fn recipe() -> Recipe {
     let modules: String =
         MODULES.iter().map(|module| format!("{} tags {:?}\n", module.package, module.tags)).collect();
-    Recipe { host: HOST, text: format!("go install for {}\n{modules}", std::env::consts::ARCH) }
+    let text = format!("go install for {}\n{modules}", std::env::consts::ARCH);
+    Recipe { host: HOST, text, parts: &["dockerd", "runc"] }
 }
 
 /// The engine's programs, built if they are not there; about five minutes.
