@@ -131,6 +131,9 @@ pub(crate) enum LabCommand {
         /// An interactive shell: in a guest, on its console; else on this machine with DOCKER_HOST set.
         #[arg(long, conflicts_with = "command")]
         shell: bool,
+        /// Ends what runs in the host after so many seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 1800, conflicts_with = "shell")]
+        limit: u64,
         /// A command and its arguments instead of the tests, after `--`.
         #[arg(last = true)]
         command: Vec<String>,

@@ -24,8 +24,6 @@ use crate::process;
 
 /// How every script in a guest begins: systemd gives its services next to nothing.
 const PRELUDE: &str = "export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n";
-/// How long a command may take in a guest.
-const COMMAND_LIMIT: Duration = Duration::from_mins(30);
 
 impl Host {
     /// Every host.
@@ -118,14 +116,16 @@ pub(crate) fn run(command: &LabCommand) -> Result<ExitCode> {
             }
         }
         LabCommand::Up { host } => up(*host)?,
-        LabCommand::Run { host, test, shell, command } => {
+        LabCommand::Run { host, test, shell, limit, command } => {
             require(*host)?;
+            let limit = Duration::from_secs(*limit);
             if !*shell && command.is_empty() {
-                let results = suite::run(*host, &suite::build()?, test.as_deref(), Keep::Nothing)?;
+                let options = suite::Options { filter: test.as_deref(), limit, ..suite::Options::default() };
+                let results = suite::run(*host, &suite::build()?, options)?;
                 return Ok(if results.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
             return match host.suite() {
-                Some(suite) => run_in_guest(suite, *shell, command),
+                Some(suite) => run_in_guest(suite, *shell, limit, command),
                 None => run_beside_engine(*host, *shell, command),
             };
         }
@@ -194,7 +194,7 @@ fn run_beside_engine(host: Host, shell: bool, command: &[String]) -> Result<Exit
     Ok(exit_code(status?.code()))
 }
 
-fn run_in_guest(suite: &'static str, shell: bool, command: &[String]) -> Result<ExitCode> {
+fn run_in_guest(suite: &'static str, shell: bool, limit: Duration, command: &[String]) -> Result<ExitCode> {
     let root = debian::ensure(suite)?;
     if shell {
         let script = format!("{PRELUDE}export TERM=linux\ncd\n/bin/bash -l\n");
@@ -205,7 +205,7 @@ fn run_in_guest(suite: &'static str, shell: bool, command: &[String]) -> Result<
     let script = format!("{PRELUDE}cd\n{}\necho $? > /lab/status\nsync\n", words.join(" "));
     let guest = Guest::create(suite, root, &script)?;
     let console = guest.lab("console");
-    guest.run(COMMAND_LIMIT, &console, |line| println!("{line}"))?;
+    guest.run(limit, &console, |line| println!("{line}"))?;
     let status = std::fs::read_to_string(guest.lab("status")).ok().and_then(|text| text.trim().parse().ok());
     Ok(exit_code(status))
 }

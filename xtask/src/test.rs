@@ -279,8 +279,13 @@ impl Run {
             return Ok(Outcome::Skipped(obstacle));
         }
         let keep = if self.options.keep { Keep::Running } else { Keep::Nothing };
-        let results = suite::run(Host::Native, &suite::build()?, self.options.filter.as_deref(), keep)?;
+        let options = suite::Options { keep, ..self.suite_options() };
+        let results = suite::run(Host::Native, &suite::build()?, options)?;
         Ok(Outcome::Tests { counts: results.counts, ok: results.ok() })
+    }
+
+    fn suite_options(&self) -> suite::Options<'_> {
+        suite::Options { filter: self.options.filter.as_deref(), ..suite::Options::default() }
     }
 
     /// Builds the hosts beside the steps that come before theirs: most of it is waiting for packages.
@@ -328,8 +333,8 @@ impl Run {
                 }
             }
         }
-        let filter = self.options.filter.as_deref();
-        let run = |host: Host| suite::run(host, &programs, filter, Keep::Nothing);
+        let options = self.suite_options();
+        let run = |host: Host| suite::run(host, &programs, options);
         let (guests, native): (Vec<Host>, Vec<Host>) =
             ready.into_iter().partition(|host| host.suite().is_some());
         let mut results: Vec<_> = native.into_iter().map(run).collect();

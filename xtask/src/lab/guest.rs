@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::engine::Place;
 use crate::error::{Context as _, Error, Result};
@@ -103,12 +103,20 @@ impl Guest {
         let failed = || format!("failed to write {}", console.display());
         let mut log = File::create(console).context(failed)?;
         let mut written = Ok(());
+        let begun = Instant::now();
         let finished = process::lines_within(&mut self.command()?, limit, |text| {
             let text = text.trim_end_matches('\r');
             if written.is_ok() {
                 written = writeln!(log, "{text}");
             }
             line(text);
+        })
+        .map_err(|error| match error {
+            Error::Failed(_) if begun.elapsed() >= limit => Error::failed(format!(
+                "the guest did not power off within {} s and was killed",
+                limit.as_secs()
+            )),
+            error => error,
         })?;
         written.context(failed)?;
         let said = String::from_utf8_lossy(&finished.stderr);

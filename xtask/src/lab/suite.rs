@@ -16,8 +16,6 @@ use crate::lab::results::{Results, test_line};
 use crate::metadata;
 use crate::process::{self, When};
 
-/// How long all tests may take in a host before it is ended.
-const LIMIT: Duration = Duration::from_mins(30);
 /// A guest has one CPU, but most of a test is waiting.
 const GUEST_THREADS: &str = "4";
 /// The oldest C library among the guests.
@@ -92,17 +90,33 @@ fn parse_glibc(said: &str) -> Option<Version> {
     Some(Version(major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
 }
 
-/// Runs the tests whose name contains `filter` in a host, which is built if need be. What an engine of this machine does after
-/// them is `keep`'s to say.
-pub(crate) fn run(host: Host, programs: &Programs, filter: Option<&str>, keep: Keep) -> Result<Results> {
+/// How the tests are run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options<'a> {
+    /// Only those whose name contains this.
+    pub(crate) filter: Option<&'a str>,
+    /// What stays of an engine of this machine after them.
+    pub(crate) keep: Keep,
+    /// How long they may take before the host is ended.
+    pub(crate) limit: Duration,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { filter: None, keep: Keep::Nothing, limit: Duration::from_mins(30) }
+    }
+}
+
+/// Runs the tests in a host, which is built if need be.
+pub(crate) fn run(host: Host, programs: &Programs, options: Options<'_>) -> Result<Results> {
     let start = Instant::now();
     let name = host.name();
     let (output, broken) = match host.suite() {
-        Some(suite) => in_guest(suite, programs, filter),
-        None => natively(host, programs, filter, keep),
+        Some(suite) => in_guest(suite, programs, options),
+        None => natively(host, programs, options),
     }?;
     let results = Results::read(&output, broken);
-    let file = logs(name)?.join(if filter.is_none() { WHOLE } else { FILTERED });
+    let file = logs(name)?.join(if options.filter.is_none() { WHOLE } else { FILTERED });
     fs::write(&file, &output).context(|| format!("failed to write {}", file.display()))?;
     if !results.ok() {
         // Hosts may run side by side: what one has to say stands together.
@@ -119,16 +133,16 @@ pub(crate) fn run(host: Host, programs: &Programs, filter: Option<&str>, keep: K
 /// What the tests printed, and why the host ended before them, if it did.
 type Said = (String, Option<String>);
 
-fn natively(host: Host, programs: &Programs, filter: Option<&str>, keep: Keep) -> Result<Said> {
-    let mut engine = Engine::start_with(lab::programs(host)?, keep)?;
+fn natively(host: Host, programs: &Programs, options: Options<'_>) -> Result<Said> {
+    let mut engine = Engine::start_with(lab::programs(host)?, options.keep)?;
     let mut command = Command::new(&programs.e2e);
-    command.args(filter).arg("--show-output").stdin(std::process::Stdio::null());
+    command.args(options.filter).arg("--show-output").stdin(std::process::Stdio::null());
     // Where cargo runs it.
     command.current_dir("bins/container-exporter");
     command.envs(environment(host.name(), &engine.docker_host(), &programs.exporter));
     // What tests say of themselves goes to stderr, and to libtest's stdout in the end.
     let mut output = String::new();
-    let finished = process::lines_within(&mut command, LIMIT, |line| {
+    let finished = process::lines_within(&mut command, options.limit, |line| {
         show(host.name(), line);
         output.push_str(line);
         output.push('\n');
@@ -140,13 +154,13 @@ fn natively(host: Host, programs: &Programs, filter: Option<&str>, keep: Keep) -
     Ok((output, broken(finished.map(|_| ()))?))
 }
 
-fn in_guest(suite: &'static str, programs: &Programs, filter: Option<&str>) -> Result<Said> {
+fn in_guest(suite: &'static str, programs: &Programs, options: Options<'_>) -> Result<Said> {
     let root = lab::debian::ensure(suite)?;
-    let guest = Guest::create(suite, root, &script(suite, filter)?)?;
+    let guest = Guest::create(suite, root, &script(suite, options.filter)?)?;
     guest.add("e2e", &programs.e2e)?;
     guest.add("container-exporter", &programs.exporter)?;
     let mut begun = false;
-    let ran = guest.run(LIMIT, &logs(suite)?.join("console.txt"), |line| {
+    let ran = guest.run(options.limit, &logs(suite)?.join("console.txt"), |line| {
         if begun {
             show(suite, line);
         }
