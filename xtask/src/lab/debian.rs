@@ -34,6 +34,7 @@ const PACKAGES: &[&str] = &[
     "podman",
     "procps",
     "prometheus",
+    "rootlesskit",
     "runc",
     "slirp4netns",
     "systemd",
@@ -53,9 +54,12 @@ const FILES: &[(&str, &str)] = &[
         "tmpfs /var/lib/docker tmpfs size=1g 0 0\n\
          tmpfs /var/lib/containerd tmpfs size=1g 0 0\n\
          tmpfs /var/lib/containers tmpfs size=1g 0 0\n\
+         tmpfs /home tmpfs size=1g 0 0\n\
          tmpfs /tmp tmpfs size=1g 0 0\n\
          tmpfs /var/tmp tmpfs size=1g 0 0\n",
     ),
+    // As udev would have it: rootless engines make their network through it.
+    ("etc/tmpfiles.d/lab.conf", "z /dev/net/tun 0666 - - -\n"),
     // The guest's kernel has no netfilter: bridges work without.
     (
         "etc/docker/daemon.json",
