@@ -76,7 +76,7 @@ pub use source::{
     SourceStatus, TreeChange,
 };
 #[cfg(feature = "collector")]
-pub use source::{Changes, Inventory};
+pub use source::{Changes, Hearing, Inventory};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -89,6 +89,19 @@ pub struct Closed;
 /// A future that an object-safe trait can return.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// How a collector hears a fallback.
+#[cfg(feature = "collector")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// No engine answers.
+    Alone,
+    /// Some engine answers and another does not. A new container may be of the one that answers, which knows its name: the
+    /// fallback leaves it a moment to speak first.
+    Beside,
+    /// Every engine answers: the fallback need not look. What it told of is forgotten, so it tells all when it is heard again.
+    Not,
+}
+
 /// Says who the containers are: one engine, one inventory.
 #[cfg(feature = "collector")]
 pub trait Inventory: Send + Sync + 'static {
@@ -102,7 +115,8 @@ pub trait Inventory: Send + Sync + 'static {
     /// Asks for a list soon: the kernel shows a container that this inventory did not mention, or the reverse.
     fn relist(&self);
 
-    /// Whether it is only to be heard until another inventory of the collector has listed its containers.
+    /// Whether it stands in for engines that do not answer: what another inventory says of the same container wins, and
+    /// while every engine answers it is not heard.
     fn is_fallback(&self) -> bool {
         false
     }
@@ -113,8 +127,8 @@ pub trait Inventory: Send + Sync + 'static {
         false
     }
 
-    /// Tells a fallback that it will not be heard again, so that it need not look any more.
-    fn retire(&self) {}
+    /// Tells a fallback how it is heard from now on; until then it is [`Hearing::Alone`].
+    fn heard(&self, _hearing: Hearing) {}
 
     /// Whether nobody asked for its engine by name and it has never been there: then nothing is said of it.
     fn is_dormant(&self) -> bool {

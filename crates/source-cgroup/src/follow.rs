@@ -1,14 +1,19 @@
 //! Looking again and again, and telling what changed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cgroup_reader::{Host, HostError, ScanLimits};
-use collector_core::{Change, Changes, Closed, Container, EngineInfo, SourceCounters, SourceStatus};
+use collector_core::{Change, Changes, Closed, Container, EngineInfo, Hearing, SourceCounters, SourceStatus};
 use tokio::sync::Notify;
 
 use crate::Options;
 use crate::scanner::SETTLE;
+
+/// A container that an engine may own is not told before its oldest process has this age, where engines answer: the engine
+/// tells of it sooner, and better.
+pub(crate) const ENGINES_FIRST: Duration = Duration::from_secs(2);
 
 /// What a look found.
 #[derive(Debug)]
@@ -26,11 +31,11 @@ pub(crate) trait Eyes: Send + 'static {
     /// The host as the last look found it.
     fn host(&self) -> Option<&Host>;
 
-    /// Looks at the tree. Blocks.
+    /// Looks at the tree, to be heard like this. Blocks.
     ///
     /// # Errors
     /// There is no cgroup file system to be found.
-    fn look(&mut self) -> Result<Look, HostError>;
+    fn look(&mut self, hearing: Hearing) -> Result<Look, HostError>;
 }
 
 /// What an inventory that looks needs besides its eyes.
@@ -42,7 +47,7 @@ pub(crate) struct Following {
     /// Wakes whoever waits for the next look.
     pub(crate) wake: Arc<Notify>,
     asked: AtomicBool,
-    retired: AtomicBool,
+    hearing: Mutex<Hearing>,
     scans: AtomicU64,
     failures: AtomicU64,
 }
@@ -62,17 +67,16 @@ impl Following {
             repeats,
             wake: Arc::default(),
             asked: AtomicBool::new(false),
-            retired: AtomicBool::new(false),
+            hearing: Mutex::new(Hearing::Alone),
             scans: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
     }
 
-    /// Looks until the collector has ended, or [`Following::retire`].
+    /// Looks until the collector has ended, as long as somebody listens.
     pub(crate) async fn run(&self, eyes: impl Eyes, changes: Changes) {
-        // Either way there is nobody left to tell.
-        let (Ok(()) | Err(Closed)) = self.follow(eyes, &changes).await;
-        changes.closed().await;
+        // There is nobody left to tell.
+        let Err(Closed) = self.follow(eyes, &changes).await;
     }
 
     pub(crate) fn relist(&self) {
@@ -80,13 +84,13 @@ impl Following {
         self.wake.notify_one();
     }
 
-    pub(crate) fn retire(&self) {
-        self.retired.store(true, Relaxed);
+    pub(crate) fn heard(&self, hearing: Hearing) {
+        *self.hearing.lock().unwrap_or_else(PoisonError::into_inner) = hearing;
         self.wake.notify_one();
     }
 
-    pub(crate) fn is_retired(&self) -> bool {
-        self.retired.load(Relaxed)
+    pub(crate) fn hearing(&self) -> Hearing {
+        *self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn counters(&self) -> SourceCounters {
@@ -96,12 +100,22 @@ impl Following {
         counters
     }
 
-    async fn follow(&self, mut eyes: impl Eyes, changes: &Changes) -> Result<(), Closed> {
+    async fn follow(
+        &self,
+        mut eyes: impl Eyes,
+        changes: &Changes,
+    ) -> Result<std::convert::Infallible, Closed> {
         let mut told = Told::default();
-        while !self.retired.load(Relaxed) {
+        loop {
+            let hearing = self.hearing();
+            if hearing == Hearing::Not {
+                told.list = None;
+                self.pause(None, changes).await?;
+                continue;
+            }
             let asked = self.asked.swap(false, Relaxed);
             let scan = tokio::task::spawn_blocking(move || {
-                let look = eyes.look();
+                let look = eyes.look(hearing);
                 (eyes, look)
             });
             // It fails only where the runtime is ending.
@@ -122,13 +136,23 @@ impl Following {
                     self.options.interval
                 }
             };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.wake.notified() => {}
-                () = changes.closed() => return Err(Closed),
-            }
+            self.pause(Some(wait), changes).await?;
         }
-        Ok(())
+    }
+
+    /// Waits for so long, or until somebody wakes it.
+    async fn pause(&self, wait: Option<Duration>, changes: &Changes) -> Result<(), Closed> {
+        let time = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = time => Ok(()),
+            () = self.wake.notified() => Ok(()),
+            () = changes.closed() => Err(Closed),
+        }
     }
 
     /// Tells what is news; returns the time until the next look.
@@ -138,7 +162,7 @@ impl Following {
         host: Option<&Host>,
         told: &mut Told,
         changes: &Changes,
-    ) -> Result<std::time::Duration, Closed> {
+    ) -> Result<Duration, Closed> {
         if let Some(host) = host {
             told.status(SourceStatus::Up(info(host)), changes).await?;
         }

@@ -7,19 +7,18 @@ use std::time::{Duration, Instant};
 use cgroup_reader::{
     FdBudget, Host, HostError, Roots, ScanLimits, TreeEvent, TreeWatch, choose_within, classify,
 };
-use collector_core::{BoxFuture, Changes, Container, ContainerId, Engine, Inventory, SourceCounters, State};
+use collector_core::{
+    BoxFuture, Changes, Container, ContainerId, Engine, Hearing, Inventory, SourceCounters, State,
+};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::follow::{Eyes, Following, Look};
+use crate::follow::{ENGINES_FIRST, Eyes, Following, Look};
 use crate::include::{Include, Names};
 use crate::inventory::Options;
 use crate::processes::{Occupants, Place, occupants};
 use crate::scanner::Run;
 
-/// A container that an engine may own is not told before its oldest process has this age: the engine tells of it sooner, and
-/// better.
-const ENGINES_FIRST: Duration = Duration::from_secs(2);
 /// A cgroup is made before the first process moves in: a new one is looked at again and again for this time.
 const MOVING_IN: Duration = Duration::from_secs(5);
 
@@ -45,7 +44,7 @@ impl IncludeInventory {
     /// # Errors
     /// [`HostError`] if there is no cgroup file system under the roots.
     pub fn containers(&self) -> Result<Vec<Container>, HostError> {
-        self.looker().look().map(|look| look.containers)
+        self.looker().look(Hearing::Beside).map(|look| look.containers)
     }
 
     fn looker(&self) -> Looker {
@@ -111,7 +110,7 @@ impl Eyes for Looker {
         self.host.as_ref()
     }
 
-    fn look(&mut self) -> Result<Look, HostError> {
+    fn look(&mut self, _hearing: Hearing) -> Result<Look, HostError> {
         let mut host = match self.host.take() {
             Some(host) => host,
             None => Host::detect(&self.roots)?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cgroup_reader::{HostError, Roots, ScanLimits};
-use collector_core::{BoxFuture, Changes, Container, Inventory, SourceCounters};
+use collector_core::{BoxFuture, Changes, Container, Hearing, Inventory, SourceCounters};
 
 use crate::follow::{Eyes as _, Following};
 use crate::scanner::Scanner;
@@ -25,7 +25,7 @@ impl Default for Options {
     }
 }
 
-/// The containers whose cgroups have processes. A fallback: heard until an engine has listed.
+/// The containers whose cgroups have processes. A fallback: heard while an engine does not answer.
 #[derive(Debug)]
 pub struct ScanInventory {
     roots: Roots,
@@ -44,7 +44,7 @@ impl ScanInventory {
     /// # Errors
     /// [`HostError`] if there is no cgroup file system under the roots.
     pub fn containers(&self) -> Result<Vec<Container>, HostError> {
-        self.scanner().look().map(|look| look.containers)
+        self.scanner().look(Hearing::Alone).map(|look| look.containers)
     }
 
     fn scanner(&self) -> Scanner {
@@ -69,12 +69,12 @@ impl Inventory for ScanInventory {
         true
     }
 
-    fn retire(&self) {
-        self.following.retire();
+    fn heard(&self, hearing: Hearing) {
+        self.following.heard(hearing);
     }
 
     fn is_dormant(&self) -> bool {
-        self.following.is_retired()
+        self.following.hearing() == Hearing::Not
     }
 
     fn counters(&self) -> SourceCounters {

@@ -1,6 +1,6 @@
 //! Containers found by scanning the cgroup tree: ids without names, for hosts where no engine answers, and what no engine runs.
 //!
-//! [`ScanInventory`] is a fallback: a collector hears it only until an engine has listed its containers. [`IncludeInventory`]
+//! [`ScanInventory`] is a fallback: a collector hears it while an engine does not answer. [`IncludeInventory`]
 //! stands beside the engines: it tells of the cgroups that an [`Include`] chooses, such as those of systemd's services.
 //!
 //! ```
@@ -49,7 +49,7 @@
 //! A scan costs some ten microseconds for each container, so it happens at start, when the collector asks for it (it watches
 //! the tree by inotify) and every [`Options::interval`] as a net. It runs on a thread for blocking work, within
 //! [`cgroup_reader::ScanLimits`], and a list is sent only when it differs from the last.
-//! As a fallback it is told to retire once an engine has listed its containers, and scans no more.
+//! As a fallback it does not scan while every engine answers. Where some do, it tells of a new container late: it may be theirs.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("source-cgroup scans Linux cgroups: build it for Linux, or leave it out");

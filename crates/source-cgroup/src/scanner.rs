@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use cgroup_reader::{Found, Host, HostError, Namespace, Process, Roots, ScanLimits, scan_within};
-use collector_core::{Container, ContainerId, Engine, State};
+use collector_core::{Container, ContainerId, Engine, Hearing, State};
 
 use crate::clock::Clock;
-use crate::follow::{Eyes, Look};
+use crate::follow::{ENGINES_FIRST, Eyes, Look};
 use crate::processes::{Occupants, Place, occupants};
 
 /// A container this young is not told yet: runtimes start it through helpers that are in its cgroup for some ten
@@ -66,12 +66,20 @@ impl Scanner {
     }
 }
 
+impl Scanner {
+    /// Whether the last look told of that run.
+    fn knows(&self, id: &str, run: &Run) -> bool {
+        let is_it = |before: &Run| before.inode == run.inode && before.started_at == run.started_at;
+        self.runs.get(id).is_some_and(is_it)
+    }
+}
+
 impl Eyes for Scanner {
     fn host(&self) -> Option<&Host> {
         self.host.as_ref()
     }
 
-    fn look(&mut self) -> Result<Look, HostError> {
+    fn look(&mut self, hearing: Hearing) -> Result<Look, HostError> {
         let mut host = match self.host.take() {
             Some(host) => host,
             None => Host::detect(&self.roots)?,
@@ -85,6 +93,7 @@ impl Eyes for Scanner {
         let clock = Clock::read(&host);
         let foreign = host.pid_namespace() == Namespace::Private;
         let mut look = Look { containers: Vec::new(), settling: false, truncated: scan.truncated };
+        let told_from = if hearing == Hearing::Alone { SETTLE } else { ENGINES_FIRST };
         let mut runs = BTreeMap::new();
         for found in scan.found {
             // An id that is there twice is shown where it has processes, outside first.
@@ -92,7 +101,8 @@ impl Eyes for Scanner {
                 continue;
             }
             let Some(run) = self.run(&host, &clock, &found) else { continue };
-            if run.first.and_then(|first| clock.age(first)).is_some_and(|age| age < SETTLE) {
+            let age = || run.first.and_then(|first| clock.age(first));
+            if !self.knows(&found.id, &run) && age().is_some_and(|age| age < told_from) {
                 look.settling = true;
                 continue;
             }

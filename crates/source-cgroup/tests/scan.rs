@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cgroup_reader::{Layout, Roots, ScanLimits};
-use collector_core::{Change, Changes, Container, Engine, Inventory, Network, SourceStatus, State};
+use collector_core::{Change, Changes, Container, Engine, Hearing, Inventory, Network, SourceStatus, State};
 use source_cgroup::{Options, ScanInventory};
 use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
@@ -411,7 +411,7 @@ async fn bounds_hold() {
 }
 
 #[tokio::test]
-async fn ends_with_the_collector_and_when_retired() {
+async fn ends_with_the_collector_and_rests_while_nobody_listens() {
     let tree = Tree::new(Layout::V2);
     let (changes, heard) = Changes::channel(8);
     let running = tokio::spawn(tree.inventory().run(changes));
@@ -424,13 +424,43 @@ async fn ends_with_the_collector_and_when_retired() {
     up(&mut heard).await;
     listed(&mut heard).await;
     assert!(!inventory.is_dormant());
-    inventory.retire();
+    inventory.heard(Hearing::Not);
     inventory.relist();
     assert!(inventory.is_dormant());
     // The collector takes a source whose task has ended for broken, so it waits, and scans no more.
     let more = tokio::time::timeout(Duration::from_millis(100), heard.recv()).await;
     assert!(more.is_err() && !running.is_finished());
     assert_eq!(inventory.counters().lists, 1);
+    // The collector has forgotten what it was told.
+    inventory.heard(Hearing::Beside);
+    assert_eq!(listed(&mut heard).await, []);
+    assert!(!inventory.is_dormant());
     drop(heard);
     tokio::time::timeout(Duration::from_secs(20), running).await.expect("it goes on").unwrap();
+}
+
+#[tokio::test]
+async fn where_engines_answer_they_speak_first() {
+    let tree = Tree::new(Layout::V2);
+    let [old, young] = ["1", "2"].map(|digit| format!("/docker/{}", id(digit)));
+    tree.cgroup(&old, &[10]);
+    tree.process(10, 86_399.0);
+    let inventory = tree.inventory();
+    let (changes, mut heard) = Changes::channel(8);
+    tokio::spawn(Arc::clone(&inventory).run(changes));
+    up(&mut heard).await;
+    assert_eq!(listed(&mut heard).await.len(), 1, "alone it waits for the runtime's helpers only");
+    // What was told stays, what is new waits.
+    tree.cgroup(&young, &[20]);
+    tree.process(20, 86_400.0);
+    tree.uptime(86_400.5);
+    let scans = inventory.counters().lists;
+    inventory.heard(Hearing::Beside);
+    while inventory.counters().lists < scans + 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(heard.try_recv().is_err(), "there is nothing to tell yet");
+    tree.uptime(86_402.1);
+    let both = listed(&mut heard).await;
+    assert_eq!(both.len(), 2, "it looks again by itself");
 }

@@ -177,7 +177,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("general.interval", Kind::Seconds { min: 1.0, max: HOUR }, Preset::Is("15"),
         "The time over which percentages of CPU are computed. Nothing is collected on this period: a scrape collects when it comes.").reload(),
     Key::new("general.source", Kind::Source, Preset::Is("\"auto\""),
-        "Where containers are found. `auto` asks every engine that answers and, while none ever has, scans the cgroup tree; `docker` and `cgroup` use only that; `sim:100` simulates 100 containers (up to 10000), for trying out and for capacity planning.").flag("--source"),
+        "Where containers are found. `auto` asks every engine that answers and, while one does not, scans the cgroup tree for what is not shown yet; `docker` and `cgroup` use only that; `sim:100` simulates 100 containers (up to 10000), for trying out and for capacity planning.").flag("--source"),
 
     Key::new("telemetry.service_name", Kind::Text, Preset::Is("\"container-exporter\""),
         "The `service.name` of the resource that OTLP sends.").otel(&["OTEL_SERVICE_NAME"]).not_yet(NO_OTLP),
@@ -193,7 +193,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("docker.socket_path", Kind::Socket, Preset::Unset { example: "\"/var/run/docker.sock\"" },
         "The one socket to use, instead of those that `docker.hosts` names. Setting both is an error."),
     Key::new("docker.hosts", Kind::List(&Kind::Host), Preset::Is("[]"),
-        "The engines, as paths of sockets, `unix://` URLs, or `tcp://host:port` for engines on other machines, whose numbers come from their stats API (section `remote`). An empty list looks where engines usually are: `DOCKER_HOST`, `/var/run/docker.sock`, then a rootless engine's socket."),
+        "The engines, as paths of sockets, `unix://` URLs, or `tcp://host:port` for engines on other machines, whose numbers come from their stats API (section `remote`). An empty list looks where engines usually are: `DOCKER_HOST`, `/var/run/docker.sock`, then the rootless engines' sockets of all users (`/run/user/*/docker.sock`), as they come and go."),
 
     Key::new("docker.cert_path", Kind::Path, Preset::Unset { example: "\"/etc/docker/certs\"" },
         "The folder of `ca.pem`, `cert.pem` and `key.pem`: TLS for the `tcp://` engines of `docker.hosts`. The engine's certificate is always checked. For an engine that `DOCKER_HOST` names, `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY` say so."),
@@ -201,7 +201,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("podman.enabled", Kind::Bool, YES,
         "Whether Podman engines are looked for."),
     Key::new("podman.socket_path", Kind::Socket, Preset::Unset { example: "\"/run/podman/podman.sock\"" },
-        "The one socket to use, instead of the usual places: `/run/podman/podman.sock`, then the user's."),
+        "The one socket to use, instead of the usual places: `/run/podman/podman.sock`, then those of all users (`/run/user/*/podman/podman.sock`), as they come and go. Where there is none, the names of what runs come from Podman's own files; pods and health need the socket."),
 
     Key::new("remote.max_age", Kind::Seconds { min: SECOND, max: HOUR }, Preset::Is("60"),
         "How old such numbers may be; older ones are absent. `container_sample_age_seconds` tells their age."),

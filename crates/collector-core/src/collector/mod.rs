@@ -131,7 +131,7 @@ pub struct SourceReport {
     pub containers: usize,
     /// Whether it has listed its containers.
     pub listed: bool,
-    /// Whether it is only heard until an engine has listed.
+    /// Whether it stands in for engines that do not answer: see [`Inventory::is_fallback`].
     pub fallback: bool,
     /// Whether it tells of what no engine runs: see [`Inventory::is_supplement`].
     pub supplement: bool,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Shared, SourceReport, entry::Entry, lock};
-use crate::{Change, Container, ContainerId, Inventory, SourceStatus, source::TreeChange};
+use crate::{Change, Container, ContainerId, Hearing, Inventory, SourceStatus, source::TreeChange};
 
 /// Ids of containers that are known but not watched are remembered up to this number.
 const REFUSED_MAX: usize = 100_000;
@@ -32,8 +32,12 @@ pub(super) struct Table {
     refused: BTreeMap<ContainerId, (usize, Refusal)>,
     statuses: Vec<Option<SourceStatus>>,
     listed: Vec<bool>,
+    /// Those that have listed, and were not lost since.
+    speaks: Vec<bool>,
     fallback: Vec<bool>,
     supplement: Vec<bool>,
+    /// How fallbacks are heard.
+    hearing: Hearing,
 }
 
 impl Table {
@@ -43,8 +47,10 @@ impl Table {
             refused: BTreeMap::new(),
             statuses: vec![None; inventories.len()],
             listed: vec![false; inventories.len()],
+            speaks: vec![false; inventories.len()],
             fallback: inventories.iter().map(|inventory| inventory.is_fallback()).collect(),
             supplement: inventories.iter().map(|inventory| inventory.is_supplement()).collect(),
+            hearing: Hearing::Alone,
         }
     }
 
@@ -52,6 +58,7 @@ impl Table {
     pub(super) fn add(&mut self, inventory: &dyn Inventory) {
         self.statuses.push(None);
         self.listed.push(false);
+        self.speaks.push(false);
         self.fallback.push(inventory.is_fallback());
         self.supplement.push(inventory.is_supplement());
     }
@@ -102,8 +109,13 @@ impl Table {
     pub(super) fn is_news(&self, change: &TreeChange) -> bool {
         match change {
             TreeChange::Appeared(id) => {
-                let runs = |entry: &Arc<Entry>| entry.container().state.has_processes();
-                !self.refused.contains_key(id) && !self.entries.get(id).is_some_and(runs)
+                // An engine that answers would know more than a fallback does.
+                let says_enough = |source: usize| !self.fallback[source] || self.hearing == Hearing::Alone;
+                let is_enough = |entry: &Arc<Entry>| {
+                    entry.container().state.has_processes() && says_enough(entry.source())
+                };
+                let is_refused = self.refused.get(id).is_some_and(|(source, _)| says_enough(*source));
+                !is_refused && !self.entries.get(id).is_some_and(is_enough)
             }
             TreeChange::Vanished(id) => {
                 self.entries.get(id).is_some_and(|entry| entry.container().state.has_processes())
@@ -114,12 +126,15 @@ impl Table {
 
     /// Applies a change; returns the containers whose run begins with it.
     pub(super) fn apply(&mut self, source: usize, change: Change, shared: &Shared) -> Vec<Arc<Entry>> {
-        if self.is_muted(source) && !matches!(change, Change::Status(_)) {
+        let is_muted = self.fallback[source] && self.hearing == Hearing::Not;
+        if is_muted && !matches!(change, Change::Status(_)) {
             return Vec::new();
         }
         match change {
             Change::Status(status) => {
+                self.speaks[source] &= !matches!(status, SourceStatus::Down(_));
                 self.statuses[source] = Some(status);
+                self.rehear(shared);
                 Vec::new()
             }
             Change::Listed(containers) => self.list(source, containers, shared),
@@ -148,50 +163,69 @@ impl Table {
         !self.fallback[source] && !self.supplement[source]
     }
 
-    /// A fallback is heard only until an engine has listed.
-    fn is_muted(&self, source: usize) -> bool {
-        self.fallback[source]
-            && (0..self.listed.len()).any(|other| self.listed[other] && self.is_engine(other))
+    /// Decides anew how fallbacks are heard, and tells them.
+    fn rehear(&mut self, shared: &Shared) {
+        let inventories = shared.inventories();
+        let engines = || (0..inventories.len()).filter(|source| self.is_engine(*source));
+        let some_speak = engines().any(|source| self.speaks[source]);
+        let some_are_missed =
+            engines().any(|source| !self.speaks[source] && !inventories[source].is_dormant());
+        let hearing = match (some_speak, some_are_missed) {
+            (false, _) => Hearing::Alone,
+            (true, true) => Hearing::Beside,
+            (true, false) => Hearing::Not,
+        };
+        if std::mem::replace(&mut self.hearing, hearing) == hearing {
+            return;
+        }
+        inventories
+            .iter()
+            .filter(|inventory| inventory.is_fallback())
+            .for_each(|inventory| inventory.heard(hearing));
+        if hearing == Hearing::Not {
+            // What a fallback saw and no engine lists is not known to have ended.
+            self.entries.retain(|_, entry| {
+                let is_kept = !self.fallback[entry.source()];
+                if !is_kept {
+                    entry.forget();
+                }
+                is_kept
+            });
+            self.refused.retain(|_, (source, _)| !self.fallback[*source]);
+            // It may be a supplement's to tell now.
+            inventories
+                .iter()
+                .filter(|inventory| inventory.is_supplement())
+                .for_each(|inventory| inventory.relist());
+        }
     }
 
-    /// A supplement is heard where nobody else knows the container, and it says something new of it.
+    /// Fallbacks and supplements are heard where nobody else knows the container, and they say something new of it.
     fn is_vain(&self, source: usize, container: &Container) -> bool {
         let is_known = |entry: &Arc<Entry>| entry.source() != source || *entry.container() == *container;
-        self.supplement[source]
+        !self.is_engine(source)
             && (self.refused.get(&container.id).is_some_and(|(other, _)| *other != source)
                 || self.entries.get(&container.id).is_some_and(is_known))
     }
 
     fn list(&mut self, source: usize, containers: Vec<Container>, shared: &Shared) -> Vec<Arc<Entry>> {
-        let first = !std::mem::replace(&mut self.listed[source], true);
-        if first && self.is_engine(source) {
-            for inventory in shared.inventories() {
-                if inventory.is_fallback() {
-                    inventory.retire();
-                } else if inventory.is_supplement() {
-                    // What a fallback knew may be its to tell now.
-                    inventory.relist();
-                }
-            }
-        }
+        self.listed[source] = true;
+        // Some know of containers although their engine cannot be asked.
+        self.speaks[source] = !matches!(self.statuses[source], Some(SourceStatus::Down(_)));
         let listed: BTreeSet<ContainerId> = containers.iter().map(|container| container.id.clone()).collect();
         let begun =
             containers.into_iter().filter_map(|container| self.upsert(source, container, shared)).collect();
-        let over = |other: usize, table: &Self| other == source || table.is_muted(other);
-        let gone: Vec<ContainerId> = self
-            .entries
-            .values()
-            .filter(|entry| !listed.contains(&entry.id) && over(entry.source(), self))
-            .map(|entry| entry.id.clone())
-            .collect();
+        let is_gone = |entry: &&Arc<Entry>| entry.source() == source && !listed.contains(&entry.id);
+        let gone: Vec<ContainerId> =
+            self.entries.values().filter(is_gone).map(|entry| entry.id.clone()).collect();
         for id in gone {
             if let Some(entry) = self.entries.remove(&id) {
-                // What a fallback saw and the engine does not list is not known to have ended.
-                if entry.source() == source { entry.remove(shared) } else { entry.forget() }
+                entry.remove(shared);
             }
         }
         self.refused.retain(|id, (other, _)| *other != source || listed.contains(id));
         self.evict_stopped(shared);
+        self.rehear(shared);
         begun
     }
 

@@ -20,7 +20,8 @@ use tokio::sync::{Notify, watch};
 use super::{Collector, Options, Request, lock};
 use crate::{
     Absence, BoxFuture, Change, Changes, Container, ContainerId, ContainerSample, Engine, Gone, Group,
-    Groups, Inventory, OnSignal, OnTree, Probe, Reading, Sample, Sampler, Signal, Snapshot, State, Value,
+    Groups, Hearing, Inventory, OnSignal, OnTree, Probe, Reading, Sample, Sampler, Signal, Snapshot, State,
+    Value,
     catalogue::{self, RowId, ids},
     source::TreeChange,
 };
@@ -31,7 +32,8 @@ struct Played {
     fallback: bool,
     changes: watch::Sender<Option<Changes>>,
     relists: watch::Sender<u64>,
-    retired: AtomicBool,
+    hearing: Mutex<Hearing>,
+    dormant: AtomicBool,
     end: Notify,
 }
 
@@ -43,7 +45,8 @@ impl Played {
             fallback,
             changes,
             relists,
-            retired: AtomicBool::new(false),
+            hearing: Mutex::new(Hearing::Alone),
+            dormant: AtomicBool::new(false),
             end: Notify::new(),
         })
     }
@@ -77,8 +80,12 @@ impl Inventory for Played {
         self.name == "supplement"
     }
 
-    fn retire(&self) {
-        self.retired.store(true, SeqCst);
+    fn heard(&self, hearing: Hearing) {
+        *lock(&self.hearing) = hearing;
+    }
+
+    fn is_dormant(&self) -> bool {
+        self.dormant.load(SeqCst)
     }
 }
 

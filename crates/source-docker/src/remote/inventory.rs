@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use collector_core::{BoxFuture, Changes, Inventory, SourceCounters};
+use collector_core::{BoxFuture, Changes, Hearing, Inventory, SourceCounters};
 
 use super::poller::{self, Board};
 use crate::{DockerInventory, Options, client::RequestCounts};
@@ -110,8 +110,8 @@ impl Inventory for StatsInventory {
         self.inner.is_supplement()
     }
 
-    fn retire(&self) {
-        self.inner.retire();
+    fn heard(&self, hearing: Hearing) {
+        self.inner.heard(hearing);
     }
 
     fn is_dormant(&self) -> bool {
@@ -156,7 +156,7 @@ mod tests {
             true
         }
 
-        fn retire(&self) {
+        fn heard(&self, _: Hearing) {
             self.asked.fetch_add(10, Relaxed);
         }
 
@@ -181,7 +181,7 @@ mod tests {
         assert!(inventory.is_fallback() && inventory.is_supplement() && inventory.is_dormant());
         assert_eq!(inventory.counters().lists, 7);
         inventory.relist();
-        inventory.retire();
+        inventory.heard(Hearing::Not);
         assert_eq!(odd.asked.load(Relaxed), 11);
     }
 }

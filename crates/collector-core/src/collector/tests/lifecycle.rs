@@ -133,10 +133,10 @@ async fn adoption_is_no_restart_and_what_is_not_adopted_has_not_ended() {
     scanned.started_at = Some(UNIX_EPOCH + Duration::from_secs(999));
     rig.tell_as(1, Change::Listed(vec![scanned, container("x", State::Running)])).await;
     assert_eq!(rig.collector.known().len(), 2);
-    let retired = || [0, 1].map(|source| rig.inventories[source].retired.load(SeqCst));
-    assert_eq!(retired(), [false, false]);
+    let hearing = || *lock(&rig.inventories[1].hearing);
+    assert_eq!(hearing(), Hearing::Alone);
     rig.tell(Change::Listed(vec![running_before("a")])).await;
-    assert_eq!(retired(), [false, true], "it need not look any more");
+    assert_eq!(hearing(), Hearing::Not, "it need not look any more");
     assert_eq!(restarts(&rig, "a").await, 0);
     assert!(!rig.collector.knows(&ContainerId::new("x")), "the engine does not list it");
     assert_eq!(rig.exits().await, []);
@@ -163,7 +163,7 @@ async fn a_supplement_is_heard_where_no_engine_speaks() {
     rig.tell_as(2, Change::Listed(vec![scanned("/a.service"), scanned("b")])).await;
     rig.tell_as(1, Change::Listed(vec![scanned("b"), scanned("c")])).await;
     assert_eq!(known(), ["/a.service", "b", "c"]);
-    assert!(!rig.inventories[1].retired.load(SeqCst));
+    assert_eq!(*lock(&rig.inventories[1].hearing), Hearing::Alone);
     let relists = || *rig.inventories[2].relists.borrow();
     let before = relists();
     let mut hidden = running_before("d");

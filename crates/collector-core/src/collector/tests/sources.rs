@@ -134,3 +134,81 @@ async fn an_inventory_added_later_is_heard() {
     additions.closed().await;
     assert!(!additions.add(Played::new("too late", false)));
 }
+
+fn down() -> Change {
+    Change::Status(SourceStatus::Down("gone".into()))
+}
+
+fn up() -> Change {
+    Change::Status(SourceStatus::Up(EngineInfo::default()))
+}
+
+/// What a scan finds: the id and nothing else.
+fn scanned(id: &str) -> Container {
+    Container::new(ContainerId::new(id), crate::Engine::Kernel, State::Running)
+}
+
+#[tokio::test]
+async fn a_fallback_shows_what_no_engine_that_answers_shows() {
+    let rig = Rig::with(Options::default(), &[("docker", false), ("podman", false), ("kernel", true)]);
+    let hearing = || *lock(&rig.inventories[2].hearing);
+    let known = || {
+        let of = |known: &Arc<Container>| format!("{} {}", known.id, known.engine.as_str());
+        rig.collector.known().iter().map(of).collect::<Vec<_>>()
+    };
+    // Docker is down, Podman answers.
+    rig.tell_as(0, down()).await;
+    rig.tell_as(2, Change::Listed(vec![scanned("d"), scanned("p")])).await;
+    rig.tell_as(1, up()).await;
+    rig.tell_as(1, Change::Listed(vec![running("p", 1)])).await;
+    assert_eq!(hearing(), Hearing::Beside);
+    assert_eq!(known(), ["d kernel", "p docker"], "each once, Podman's by its word");
+    // The scan goes on: it says nothing new of what Podman told, and of what is Docker's it is heard.
+    rig.tell_as(2, Change::Listed(vec![scanned("d"), scanned("d2"), scanned("p")])).await;
+    assert_eq!(known(), ["d kernel", "d2 kernel", "p docker"]);
+    rig.tell_as(2, Change::Listed(vec![scanned("d2"), scanned("p")])).await;
+    assert_eq!(known(), ["d2 kernel", "p docker"], "one that the scan alone knew has ended");
+    rig.tell_as(1, Change::Listed(vec![])).await;
+    assert_eq!(known(), ["d2 kernel"], "Podman's list speaks of its own");
+    // Docker is back: what it lists is its own, and what nobody lists is forgotten.
+    rig.tell_as(2, Change::Listed(vec![scanned("d2"), scanned("x")])).await;
+    rig.tell_as(0, up()).await;
+    assert_eq!(known(), ["d2 kernel", "x kernel"], "it has not listed yet");
+    rig.tell_as(0, Change::Listed(vec![running("d2", 1)])).await;
+    assert_eq!((hearing(), known()), (Hearing::Not, vec!["d2 docker".to_owned()]));
+    rig.tell_as(2, Change::Listed(vec![scanned("x")])).await;
+    assert_eq!(known(), ["d2 docker"], "nobody listens");
+    // It is lost: what it told of stays, and the scan tells of others.
+    rig.tell_as(0, down()).await;
+    assert_eq!(hearing(), Hearing::Beside);
+    rig.tell_as(2, Change::Listed(vec![scanned("d2"), scanned("x")])).await;
+    assert_eq!(known(), ["d2 docker", "x kernel"]);
+    rig.tell_as(1, down()).await;
+    assert_eq!(hearing(), Hearing::Alone);
+}
+
+#[tokio::test]
+async fn an_engine_that_nobody_misses_does_not_wake_the_fallback() {
+    let rig = Rig::with(Options::default(), &[("docker", false), ("podman", false), ("kernel", true)]);
+    rig.inventories[1].dormant.store(true, SeqCst);
+    rig.tell_as(0, up()).await;
+    rig.tell_as(0, Change::Listed(vec![])).await;
+    assert_eq!(*lock(&rig.inventories[2].hearing), Hearing::Not);
+    // Its socket comes, and it is lost before it lists.
+    rig.inventories[1].dormant.store(false, SeqCst);
+    rig.tell_as(1, down()).await;
+    assert_eq!(*lock(&rig.inventories[2].hearing), Hearing::Beside);
+}
+
+/// A container that only the scan knows may be an engine's whose event was lost.
+#[tokio::test(start_paused = true)]
+async fn beside_an_engine_the_word_of_a_fallback_is_not_enough() {
+    let rig = Rig::with(Options::default(), &[("docker", false), ("kernel", true), ("podman", false)]);
+    rig.tell_as(2, down()).await;
+    rig.tell_as(1, Change::Listed(vec![scanned("a")])).await;
+    assert_eq!(relists(&rig, [appeared("a")]).await, 0, "there is nobody who knows more");
+    rig.tell_as(0, Change::Listed(vec![running("b", 1)])).await;
+    rig.tell_as(1, Change::Listed(vec![scanned("a"), scanned("b")])).await;
+    assert_eq!(relists(&rig, [appeared("b")]).await, 0);
+    assert_eq!(relists(&rig, [appeared("a")]).await, 1);
+}
