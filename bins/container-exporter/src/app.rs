@@ -2,6 +2,7 @@
 
 mod build;
 mod catalogue;
+mod engines;
 mod health;
 mod http;
 mod json;

@@ -51,5 +51,5 @@ pub use endpoint::{Candidate, Endpoint, EndpointError, EndpointErrorKind, TlsFil
 pub use inventory::DockerInventory;
 pub use options::Options;
 pub use remote::{Polled, StatsInventory, StatsOptions, StatsSampler};
-pub use rootless::UserEngines;
+pub use rootless::{UserEngines, UsersNow};
 pub use store::PodmanStore;

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,6 +16,8 @@ use collector_core::Engine;
 
 use crate::{Candidate, Endpoint, PodmanStore};
 
+/// Where users' runtime directories are.
+const USERS: &str = "run/user";
 /// Users that are looked at, at most: the first by uid.
 const USERS_MAX: usize = 128;
 
@@ -70,36 +73,17 @@ impl UserEngines {
     }
 
     fn look(&mut self) {
-        let users = self.root.join("run/user");
-        self.watch.add(&users);
-        let mut uids: BTreeSet<u32> = BTreeSet::new();
-        for entry in fs::read_dir(&users).into_iter().flatten().flatten() {
-            uids.extend(entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
-        }
-        // Root's engines are the system's.
-        uids.remove(&0);
+        self.watch.add(&self.root.join(USERS));
         let mut present = BTreeMap::new();
-        for uid in uids.into_iter().take(USERS_MAX) {
-            let directory = users.join(uid.to_string());
-            let podman = directory.join("podman");
+        for (uid, directory) in users(&self.root) {
             // Before the look, so that what comes after it is not missed.
             self.watch.add(&directory);
-            self.watch.add(&podman);
-            for (engine, path) in [
-                (Engine::Docker, directory.join("docker.sock")),
-                (Engine::Podman, podman.join("podman.sock")),
-            ] {
+            self.watch.add(&directory.join("podman"));
+            for (engine, path) in sockets(&directory) {
                 if self.except.contains(&real(&path)) {
                     continue;
                 }
-                let store = || (engine == Engine::Podman).then(|| PodmanStore::of_user(&self.root, uid))?;
-                let found = if path.exists() {
-                    Found::Socket
-                } else if store().is_some_and(|store| store.is_readable()) {
-                    Found::Store
-                } else {
-                    continue;
-                };
+                let Some(found) = find(&self.root, uid, engine, &path) else { continue };
                 let key = (uid, engine.as_str());
                 if self.present.get(&key) != Some(&found) {
                     self.ready.push_back(candidate(engine, uid, path, found == Found::Socket));
@@ -109,6 +93,59 @@ impl UserEngines {
         }
         self.present = present;
     }
+}
+
+/// What there is now of users' engines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UsersNow {
+    /// Engines with a socket (`exists`), and Podmans without one whose store can be read.
+    pub engines: Vec<Candidate>,
+    /// Runtime directories that this process may not enter: what engines are there it does not see.
+    pub closed: Vec<PathBuf>,
+}
+
+impl UsersNow {
+    /// Looks below `<root>/run/user`.
+    #[must_use]
+    pub fn look(root: &Path) -> Self {
+        let mut now = Self::default();
+        for (uid, directory) in users(root) {
+            if fs::read_dir(&directory).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+                now.closed.push(directory);
+                continue;
+            }
+            for (engine, path) in sockets(&directory) {
+                let found = find(root, uid, engine, &path);
+                now.engines.extend(found.map(|found| candidate(engine, uid, path, found == Found::Socket)));
+            }
+        }
+        now
+    }
+}
+
+/// The runtime directories of users, but for root's, whose engines are the system's.
+fn users(root: &Path) -> impl Iterator<Item = (u32, PathBuf)> {
+    let users = root.join(USERS);
+    let mut uids: BTreeSet<u32> = BTreeSet::new();
+    for entry in fs::read_dir(&users).into_iter().flatten().flatten() {
+        uids.extend(entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    uids.remove(&0);
+    uids.into_iter().take(USERS_MAX).map(move |uid| (uid, users.join(uid.to_string())))
+}
+
+/// Where engines listen in a user's runtime directory.
+fn sockets(directory: &Path) -> [(Engine, PathBuf); 2] {
+    [(Engine::Docker, directory.join("docker.sock")), (Engine::Podman, directory.join("podman/podman.sock"))]
+}
+
+fn find(root: &Path, uid: u32, engine: Engine, socket: &Path) -> Option<Found> {
+    if socket.exists() {
+        return Some(Found::Socket);
+    }
+    let store = (engine == Engine::Podman).then(|| PodmanStore::of_user(root, uid)).flatten();
+    store.is_some_and(|store| store.is_readable()).then_some(Found::Store)
 }
 
 fn candidate(engine: Engine, uid: u32, path: PathBuf, exists: bool) -> Candidate {
@@ -231,6 +268,12 @@ mod tests {
         (found.name, found.uid, found.exists)
     }
 
+    /// Waits until inotify tells of something.
+    async fn told(engines: &UserEngines) {
+        let changed = engines.watch.changed();
+        tokio::time::timeout(Duration::from_secs(10), changed).await.expect("nothing was told");
+    }
+
     fn row(name: &str, uid: u32, exists: bool) -> (String, Option<u32>, bool) {
         (name.to_owned(), Some(uid), exists)
     }
@@ -248,23 +291,24 @@ mod tests {
         assert_eq!(next(&mut engines).await, row("docker-1000", 1000, true));
 
         // Looks are an hour apart: what follows is inotify's, each step on its own.
-        let path = users.clone();
-        let steps = tokio::spawn(async move {
-            let step = || tokio::time::sleep(Duration::from_millis(30));
-            step().await;
-            fs::create_dir(path.join("1001")).unwrap();
-            step().await;
-            fs::create_dir(path.join("1001/podman")).unwrap();
-            step().await;
-            fs::write(path.join("1001/podman/podman.sock"), "").unwrap();
-        });
-        assert_eq!(next(&mut engines).await, row("podman-1001", 1001, true));
-        steps.await.unwrap();
+        let socket = users.join("1001/podman/podman.sock");
+        for directory in [users.join("1001"), users.join("1001/podman")] {
+            fs::create_dir(directory).unwrap();
+            told(&engines).await;
+            engines.look();
+            assert!(engines.ready.is_empty());
+        }
+        let write = async { fs::write(socket, "").unwrap() };
+        let (found, ()) = tokio::join!(next(&mut engines), write);
+        assert_eq!(found, row("podman-1001", 1001, true));
 
         fs::remove_file(users.join("1000/docker.sock")).unwrap();
-        assert!(tokio::time::timeout(Duration::from_millis(100), engines.next()).await.is_err());
-        fs::write(users.join("1000/docker.sock"), "").unwrap();
-        assert_eq!(next(&mut engines).await, row("docker-1000", 1000, true));
+        told(&engines).await;
+        engines.look();
+        assert!(engines.ready.is_empty(), "what is gone is nothing to follow");
+        let write = async { fs::write(users.join("1000/docker.sock"), "").unwrap() };
+        let (found, ()) = tokio::join!(next(&mut engines), write);
+        assert_eq!(found, row("docker-1000", 1000, true));
     }
 
     #[tokio::test]
@@ -272,7 +316,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut engines = UserEngines::new(root.path(), &[], Duration::from_millis(20));
         // Nothing can be watched yet.
-        assert!(tokio::time::timeout(Duration::from_millis(50), engines.next()).await.is_err());
+        engines.look();
+        assert!(engines.ready.is_empty());
         let directory = root.path().join("run/user/7/podman");
         fs::create_dir_all(&directory).unwrap();
         let socket = directory.join("podman.sock");
@@ -280,7 +325,8 @@ mod tests {
         assert_eq!(next(&mut engines).await, row("podman-7", 7, true));
 
         let followed = [Endpoint::Unix(socket)];
-        let mut engines = UserEngines::new(root.path(), &followed, Duration::from_millis(20));
-        assert!(tokio::time::timeout(Duration::from_millis(100), engines.next()).await.is_err());
+        let mut engines = UserEngines::new(root.path(), &followed, FAR);
+        engines.look();
+        assert!(engines.ready.is_empty());
     }
 }

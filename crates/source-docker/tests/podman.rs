@@ -10,6 +10,9 @@ use test_support::{Answer, RecordedEngine, engine::fixture};
 use tokio::sync::mpsc::Receiver;
 
 const SICK: &str = "b68157036789024317aca71796fba85a11cbd633afeb426d63250360a96900a2";
+const SICK_THERE: &str = "0c38c531c4d58d9734aad29be32d8996aab3625ecfc0183386b2d73d0e7280af";
+const INPOD: &str = "8d496c1bd1cce3713f91e4150bcbbf793a355753e513fef76345ddae5748643f";
+const INPOD_THERE: &str = "ec96efdcede6c42a4df122a701f14497385d6f6ece1e50560e64bc0bbebad9c7";
 
 fn podman() -> RecordedEngine {
     let engine = RecordedEngine::start();
@@ -26,8 +29,8 @@ fn podman() -> RecordedEngine {
         let id = body.split('"').nth(3).unwrap().to_owned();
         engine.answer(&format!("/containers/{id}/json"), Answer::text(body));
     }
-    let pods = r#"[{"Id":"8d496c1bd1cce3713f91e4150bcbbf793a355753e513fef76345ddae5748643f","PodName":"mypod"},
-        {"Id":"b68157036789024317aca71796fba85a11cbd633afeb426d63250360a96900a2","PodName":""}]"#;
+    // Recorded in another session: the containers are the same but for their ids.
+    let pods = fixture("podman/libpod-list.json").replace(INPOD_THERE, INPOD).replace(SICK_THERE, SICK);
     engine.answer("/v4.0.0/libpod/containers/json", Answer::text(pods));
     engine
 }

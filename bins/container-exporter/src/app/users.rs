@@ -3,37 +3,36 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use collector_core::{Collector, Engine, Inventory};
-use source_docker::{DockerInventory, Endpoint, PodmanStore, UserEngines};
+use source_docker::{Endpoint, StatsInventory, StatsSampler, UserEngines};
 
-use super::build::STOPPED_LISTED;
-use crate::config::settings::{Settings, Sockets, Source};
+use super::engines;
+use crate::config::settings::Settings;
 
 /// Pause between looks for what no event told of.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Follows the engines of users until the collector ends, those of `followed` apart. On a runtime.
-pub(super) fn follow(settings: &Settings, collector: &Collector, followed: Vec<Endpoint>) {
-    let docker = settings.docker.enabled && settings.docker.sockets == Sockets::Auto;
-    let podman = settings.podman.enabled
-        && settings.podman.sockets == Sockets::Auto
-        && settings.source != Source::Docker;
-    if !docker && !podman {
+/// Follows the engines of users until the collector ends, those of `followed` apart; `sampler` gives what they are asked
+/// for. On a runtime.
+pub(super) fn follow(
+    settings: &Settings,
+    collector: &Collector,
+    sampler: Arc<StatsSampler>,
+    followed: Vec<Endpoint>,
+) {
+    if ![Engine::Docker, Engine::Podman].into_iter().any(|kind| settings.follows_users_of(kind)) {
         return;
     }
     let mut engines = UserEngines::new(Path::new("/"), &followed, LOOK_INTERVAL);
     let additions = collector.additions();
-    let stopped_max = settings.containers.stopped_max.max(STOPPED_LISTED);
-    let proc_root = settings.cgroup.proc_root.clone();
+    let settings = settings.clone();
     tokio::spawn(async move {
-        let mut known: BTreeMap<String, Arc<DockerInventory>> = BTreeMap::new();
+        let mut known: BTreeMap<String, Arc<StatsInventory>> = BTreeMap::new();
         loop {
             let candidate = tokio::select! {
                 candidate = engines.next() => candidate,
                 () = additions.closed() => return,
             };
-            let is_podman = candidate.engine == Engine::Podman;
-            let Ok(endpoint) = candidate.endpoint else { continue };
-            if !(if is_podman { podman } else { docker }) {
+            if !settings.follows_users_of(candidate.engine) {
                 continue;
             }
             if let Some(inventory) = known.get(&candidate.name) {
@@ -41,25 +40,18 @@ pub(super) fn follow(settings: &Settings, collector: &Collector, followed: Vec<E
                 inventory.relist();
                 continue;
             }
-            let mut options = source_docker::Options::default();
-            options.name.clone_from(&candidate.name);
-            options.endpoint = endpoint;
-            options.uid = candidate.uid;
-            options.optional = true;
-            options.stopped_max = stopped_max;
-            options.store = candidate.uid.filter(|_| is_podman).and_then(|uid| {
-                PodmanStore::of_user(Path::new("/"), uid).map(|store| store.with_proc(&proc_root))
-            });
-            let inventory = Arc::new(DockerInventory::new(options));
+            let name = candidate.name.clone();
+            let Ok(inventory) = engines::inventory(&settings, engines::of_user(candidate, &settings)) else {
+                continue;
+            };
+            // First, so that whoever opens a container of it finds what it is asked for.
+            sampler.add(&inventory);
             if additions.add(Arc::clone(&inventory) as Arc<dyn Inventory>) {
-                tracing::info!(source = candidate.name, "a user's engine is followed");
-                known.insert(candidate.name, inventory);
+                tracing::info!(source = name, "a user's engine is followed");
             } else {
-                tracing::warn!(
-                    source = candidate.name,
-                    "a user's engine is left out: there are too many engines"
-                );
+                tracing::warn!(source = name, "a user's engine is left out: there are too many engines");
             }
+            known.insert(name, inventory);
         }
     });
 }

@@ -183,6 +183,15 @@ impl fmt::Display for NotYetActive {
 }
 
 impl Settings {
+    /// Whether the engines of this kind are followed that users run for themselves.
+    pub(crate) fn follows_users_of(&self, kind: collector_core::Engine) -> bool {
+        let (engine, is_wanted) = match kind {
+            collector_core::Engine::Podman => (&self.podman, self.source == Source::Auto),
+            _ => (&self.docker, matches!(self.source, Source::Auto | Source::Docker)),
+        };
+        is_wanted && engine.enabled && engine.sockets == Sockets::Auto
+    }
+
     /// Resolves the merged values; adds to `problems` what does not go together.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use collector_core::Engine;
 use serde::Deserialize;
-use source_docker::{Endpoint, discover};
+use source_docker::{Endpoint, UsersNow, discover};
 
 use super::{
     Finding,
@@ -24,10 +24,19 @@ const NEEDED: &str =
 struct Place {
     area: &'static str,
     engine: Engine,
-    rootless: bool,
+    owner: Owner,
     path: PathBuf,
     /// The key that names it; `None` for the usual places, which may well be empty.
     named_by: Option<&'static str>,
+}
+
+/// Whose engine it is, which says how it is started.
+enum Owner {
+    System,
+    /// The user that this process runs as.
+    Own,
+    /// A user by name, or by uid where there is no name.
+    User(String),
 }
 
 /// Looks at each socket that a run would try; also says whether an engine answers.
@@ -43,7 +52,8 @@ pub(super) fn check(machine: &Machine<'_>, settings: &Settings) -> (Vec<Finding>
         }
         Source::Auto | Source::Docker => {}
     }
-    let (places, mut findings) = places(machine, settings);
+    let (mut places, mut findings) = places(machine, settings);
+    findings.extend(of_users(machine, settings, &mut places));
     let mut empty = Vec::new();
     let mut answers = false;
     for place in &places {
@@ -56,7 +66,7 @@ pub(super) fn check(machine: &Machine<'_>, settings: &Settings) -> (Vec<Finding>
             Look::Empty => empty.push(place),
         }
     }
-    if findings.is_empty() {
+    if findings.iter().all(|finding| finding.area == "engines") {
         findings.push(none(machine, settings.source == Source::Docker, &empty));
     }
     (findings, answers)
@@ -70,7 +80,7 @@ fn places(machine: &Machine<'_>, settings: &Settings) -> (Vec<Place>, Vec<Findin
         Sockets::Only(paths) => places.extend(paths.iter().map(|path| Place {
             area,
             engine,
-            rootless: false,
+            owner: Owner::System,
             path: path.clone(),
             named_by: Some(key),
         })),
@@ -80,8 +90,9 @@ fn places(machine: &Machine<'_>, settings: &Settings) -> (Vec<Place>, Vec<Findin
                 match candidate.endpoint {
                     _ if candidate.engine != engine => {}
                     Ok(Endpoint::Unix(path)) => {
-                        let rootless = candidate.name.contains("rootless");
-                        places.push(Place { area, engine, rootless, path, named_by });
+                        let is_own = candidate.name.contains("rootless");
+                        let owner = if is_own { Owner::Own } else { Owner::System };
+                        places.push(Place { area, engine, owner, path, named_by });
                     }
                     Ok(remote) => findings.push(elsewhere(area, &remote)),
                     Err(error) => findings.push(Finding::problem(
@@ -99,6 +110,43 @@ fn places(machine: &Machine<'_>, settings: &Settings) -> (Vec<Place>, Vec<Findin
     }
     findings.extend(settings.docker.remotes.iter().map(|remote| elsewhere("docker", remote)));
     (places, findings)
+}
+
+/// Adds the sockets of users' engines to the places; says of the others why they are not asked.
+fn of_users(machine: &Machine<'_>, settings: &Settings, places: &mut Vec<Place>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if ![Engine::Docker, Engine::Podman].into_iter().any(|kind| settings.follows_users_of(kind)) {
+        return findings;
+    }
+    let now = UsersNow::look(&machine.root);
+    for candidate in now.engines {
+        let (Ok(Endpoint::Unix(path)), Some(uid)) = (candidate.endpoint, candidate.uid) else { continue };
+        let is_known = places.iter().any(|place| place.path == path);
+        if is_known || !settings.follows_users_of(candidate.engine) {
+            continue;
+        }
+        let name = machine.name_of("/etc/passwd", uid).unwrap_or_else(|| uid.to_string());
+        let area = if candidate.engine == Engine::Podman { "podman" } else { "docker" };
+        let place = Place { area, engine: candidate.engine, owner: Owner::User(name), path, named_by: None };
+        if candidate.exists {
+            places.push(place);
+            continue;
+        }
+        let what = format!(
+            "there is no {}: the names are from Podman's files, and what has ended, pods and health are not shown",
+            place.path.display()
+        );
+        findings.push(Finding::warning(area, what, start(machine, &place)));
+    }
+    if !now.closed.is_empty() {
+        let closed: Vec<String> = now.closed.iter().map(|path| path.display().to_string()).collect();
+        let what = format!(
+            "users' engines below {} are not seen: only root may look there (run as root to follow them)",
+            closed.join(", ")
+        );
+        findings.push(Finding::ok("engines", what));
+    }
+    findings
 }
 
 /// An engine that is not asked: this is about the machine that it runs on.
@@ -241,12 +289,18 @@ fn none(machine: &Machine<'_>, is_needed: bool, empty: &[&Place]) -> Finding {
 
 /// How to start an engine whose socket is missing or dead.
 fn start(machine: &Machine<'_>, place: &Place) -> String {
-    match (place.engine, place.rootless) {
-        (Engine::Podman, true) => "systemctl --user enable --now podman.socket".to_owned(),
-        (Engine::Podman, false) => "sudo systemctl enable --now podman.socket".to_owned(),
-        (_, true) => "systemctl --user start docker".to_owned(),
-        _ if machine.in_container() => mount(&place.path),
-        _ => "sudo systemctl start docker".to_owned(),
+    match (place.engine, &place.owner) {
+        (Engine::Podman, owner) => format!("{} enable --now podman.socket", systemctl(owner)),
+        (_, Owner::System) if machine.in_container() => mount(&place.path),
+        (_, owner) => format!("{} start docker", systemctl(owner)),
+    }
+}
+
+fn systemctl(owner: &Owner) -> String {
+    match owner {
+        Owner::System => "sudo systemctl".to_owned(),
+        Owner::Own => "systemctl --user".to_owned(),
+        Owner::User(name) => format!("sudo systemctl --user -M {name}@"),
     }
 }
 
@@ -256,10 +310,6 @@ fn mount(path: &Path) -> String {
 }
 
 fn restart(place: &Place) -> String {
-    match (place.engine, place.rootless) {
-        (Engine::Podman, true) => "systemctl --user restart podman.socket".to_owned(),
-        (Engine::Podman, false) => "sudo systemctl restart podman.socket".to_owned(),
-        (_, true) => "systemctl --user restart docker".to_owned(),
-        _ => "sudo systemctl restart docker".to_owned(),
-    }
+    let unit = if place.engine == Engine::Podman { "podman.socket" } else { "docker" };
+    format!("{} restart {unit}", systemctl(&place.owner))
 }

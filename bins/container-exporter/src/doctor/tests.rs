@@ -342,6 +342,49 @@ fn engines() {
 }
 
 #[test]
+fn engines_of_users() {
+    let bench = Bench::new();
+    bench.socket("run/user/1000/podman/podman.sock");
+    bench.socket("run/user/1001/docker.sock");
+    let text = bench.report().to_string().replace(&bench.root.path().display().to_string(), "");
+    let engines: Vec<&str> = text.lines().take_while(|line| !line.contains("cgroups")).collect();
+    assert_eq!(
+        engines,
+        [
+            "ok       docker            29.1.0, API 1.52, at /var/run/docker.sock",
+            "ok       podman            29.1.0, API 1.52, at /run/user/1000/podman/podman.sock",
+            "ok       docker            29.1.0, API 1.52, at /run/user/1001/docker.sock",
+        ]
+    );
+    check(
+        |bench| {
+            bench.remove("var/run/docker.sock");
+            bench.socket("run/user/1000/podman/podman.sock");
+            bench.ping = Err(ErrorKind::ConnectionRefused);
+        },
+        "problem | podman | nobody listens at /run/user/1000/podman/podman.sock | sudo systemctl --user -M ana@ enable --now \
+         podman.socket",
+    );
+    check(
+        |bench| {
+            fs::create_dir_all(bench.path("run/user/1000")).unwrap();
+            bench.write("home/ana/.local/share/containers/storage/overlay-containers/containers.json", "[]");
+        },
+        "warning | podman | there is no /run/user/1000/podman/podman.sock: the names are from Podman's files, and what has ended, \
+         pods and health are not shown | sudo systemctl --user -M ana@ enable --now podman.socket",
+    );
+    // Nobody looks for what is not followed.
+    check(
+        |bench| {
+            bench.socket("run/user/1001/docker.sock");
+            bench.config = "[docker]\nenabled = false\n".to_owned();
+        },
+        "warning | engines | no engine's socket at /run/podman/podman.sock: containers are found by their cgroups, without names | \
+         sudo systemctl start docker, or name another socket with `docker.socket_path`",
+    );
+}
+
+#[test]
 fn rights_on_the_socket() {
     let denied = |spoil: &dyn Fn(&mut Bench), expect: &str| {
         check(

@@ -1,6 +1,10 @@
 //! The sampler that gives what was polled, and for all other containers asks another sampler.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
+};
 
 use collector_core::{
     Absence, Container, ContainerId, Gone, Groups, OnSignal, OnTree, Probe, Sample, Sampler,
@@ -11,12 +15,13 @@ use super::{StatsInventory, fill, poller::Board};
 /// Numbers of containers that engines are asked for; those of all others come from another sampler, the kernel's.
 pub struct StatsSampler {
     inner: Arc<dyn Sampler>,
-    boards: Vec<Arc<Board>>,
+    /// Grows only: engines that are found later have theirs, too.
+    boards: RwLock<Vec<Arc<Board>>>,
 }
 
 impl fmt::Debug for StatsSampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatsSampler").field("engines", &self.boards.len()).finish_non_exhaustive()
+        f.debug_struct("StatsSampler").finish_non_exhaustive()
     }
 }
 
@@ -24,14 +29,26 @@ impl StatsSampler {
     /// Joins what these inventories poll to a sampler of the rest.
     #[must_use]
     pub fn new(inner: Arc<dyn Sampler>, inventories: &[Arc<StatsInventory>]) -> Self {
-        Self { inner, boards: inventories.iter().map(|inventory| inventory.board.clone()).collect() }
+        let boards = inventories.iter().map(|inventory| inventory.board.clone()).collect();
+        Self { inner, boards: RwLock::new(boards) }
+    }
+
+    /// Joins what another inventory polls, whose engine was found later. Before it runs.
+    pub fn add(&self, inventory: &StatsInventory) {
+        self.boards.write().unwrap_or_else(PoisonError::into_inner).push(inventory.board.clone());
+    }
+
+    /// Who has the numbers of a container.
+    fn board(&self, id: &ContainerId) -> Option<Arc<Board>> {
+        let boards = self.boards.read().unwrap_or_else(PoisonError::into_inner);
+        boards.iter().find(|board| board.has(id)).cloned()
     }
 }
 
 impl Sampler for StatsSampler {
     fn open(&self, container: &Container, on_signal: OnSignal) -> Result<Box<dyn Probe>, Absence> {
-        match self.boards.iter().find(|board| board.has(&container.id)) {
-            Some(board) => Ok(Box::new(StatsProbe { board: board.clone(), id: container.id.clone() })),
+        match self.board(&container.id) {
+            Some(board) => Ok(Box::new(StatsProbe { board, id: container.id.clone() })),
             None => self.inner.open(container, on_signal),
         }
     }

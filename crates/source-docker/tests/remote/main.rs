@@ -225,3 +225,11 @@ async fn bodies_that_are_no_answers_cost_their_container_only() {
         rig.until(id, |sample| sample.get(ids::CPU_USAGE) == Reading::Absent(reason)).await;
     }
 }
+
+/// The engines of users come while the collector runs.
+#[tokio::test]
+async fn an_engine_that_is_found_later_is_asked_as_the_first_are() {
+    let mut engine = recorded(&fixture("engine-20.10/stats.json"));
+    let port = engine.listen_tcp(None).await;
+    Rig::start_and_add(tcp(port), quick(Polled::All)).until(WEB, has_cpu).await;
+}

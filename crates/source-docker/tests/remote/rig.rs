@@ -31,18 +31,18 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start(endpoint: Endpoint, stats: StatsOptions) -> Self {
-        let mut options = Options::default();
-        options.endpoint = endpoint;
-        options.backoff_min = Duration::from_millis(5);
-        options.backoff_max = Duration::from_millis(20);
-        options.relist_pause = Duration::from_millis(10);
-        options.ping_interval = Duration::from_millis(10);
-        options.ping_timeout = Duration::from_secs(10);
-        let inventory = Arc::new(StatsInventory::new(options, stats));
+        let inventory = inventory(endpoint, stats);
         let sampler = StatsSampler::new(Arc::new(Nobody), std::slice::from_ref(&inventory));
-        let inventories: Vec<Arc<dyn Inventory>> = vec![inventory];
-        let own: Box<dyn Fn(&mut Sample) + Send + Sync> = Box::new(|_| {});
-        let collector = Collector::start(CollectorOptions::default(), inventories, Arc::new(sampler), own);
+        Self { collector: collector(vec![inventory], Arc::new(sampler)) }
+    }
+
+    /// The engine is found once the collector runs.
+    pub(crate) fn start_and_add(endpoint: Endpoint, stats: StatsOptions) -> Self {
+        let sampler = Arc::new(StatsSampler::new(Arc::new(Nobody), &[]));
+        let collector = collector(Vec::new(), sampler.clone());
+        let inventory = inventory(endpoint, stats);
+        sampler.add(&inventory);
+        assert!(collector.additions().add(inventory));
         Self { collector }
     }
 
@@ -70,6 +70,22 @@ impl Rig {
         };
         tokio::time::timeout(Duration::from_secs(10), wait).await.expect("the sample never came to that")
     }
+}
+
+fn inventory(endpoint: Endpoint, stats: StatsOptions) -> Arc<StatsInventory> {
+    let mut options = Options::default();
+    options.endpoint = endpoint;
+    options.backoff_min = Duration::from_millis(5);
+    options.backoff_max = Duration::from_millis(20);
+    options.relist_pause = Duration::from_millis(10);
+    options.ping_interval = Duration::from_millis(10);
+    options.ping_timeout = Duration::from_secs(10);
+    Arc::new(StatsInventory::new(options, stats))
+}
+
+fn collector(inventories: Vec<Arc<dyn Inventory>>, sampler: Arc<StatsSampler>) -> Collector {
+    let own: Box<dyn Fn(&mut Sample) + Send + Sync> = Box::new(|_| {});
+    Collector::start(CollectorOptions::default(), inventories, sampler, own)
 }
 
 pub(crate) fn quick(polled: Polled) -> StatsOptions {
