@@ -84,19 +84,26 @@ fn a_kill_in_a_container_that_is_gone_at_the_next_scrape_counts_one() {
     let Some(scope) = Scope::new("oomgone") else { return };
     let exporter = scope.exporter().start();
     assert_eq!(exporter.scrape().expect(KILLED_ON_HOST, &[]), 0.0, "there before the first kill");
-    let mut missed = 0.0;
+    let (mut missed, mut kills, mut by_oom) = (0.0, 0.0, 0.0);
     for run in 1..=3 {
         let name = format!("gone{run}");
         let after =
             run_and_lose(&scope, &exporter, &name, &format!("sleep 1; exec {EAT}"), f64::from(run - 1));
         assert_eq!(after.exits, f64::from(run));
-        assert_eq!(after.kills, f64::from(run));
-        assert_eq!(after.exits_by_oom, f64::from(run));
         missed = after.missed;
+        (kills, by_oom) = (after.kills, after.exits_by_oom);
+        // A cgroup that is gone before it is read leaves the engine's word, and what its parent has, which may be another's.
+        assert!(
+            (f64::from(run) - missed..=f64::from(run)).contains(&kills),
+            "{kills} of {run}, {missed} missed"
+        );
     }
     // A host that is too busy may be late for one; the engine's word then stood for the kernel's.
-    if tells_time("that one of three last samples is read before systemd removes the cgroup") {
+    if tells_time(
+        "that one of three last samples is read before systemd removes the cgroup, and no kill is missed",
+    ) {
         assert!(missed < 3.0, "no last sample was ever taken");
+        assert_eq!((kills, by_oom), (3.0, 3.0));
     }
 }
 
