@@ -241,6 +241,19 @@ impl Engine {
         format!("unix://{}", self.record.docker_socket().display())
     }
 
+    /// What tests need to start engines of their own beside this one: the same programs, and a directory that goes with it.
+    pub(crate) fn for_own_engines(&self) -> Result<Vec<(&'static str, PathBuf)>> {
+        let directory = self.record.path(record::OWN_ENGINES);
+        std::fs::create_dir_all(&directory)
+            .context(|| format!("failed to create {}", directory.display()))?;
+        let mut variables = vec![("CONTAINER_EXPORTER_E2E_DIRECTORY", directory)];
+        if let Some(built) = &self.programs.built {
+            variables.push(("CONTAINER_EXPORTER_E2E_DOCKERD", built.dockerd.clone()));
+            variables.push(("CONTAINER_EXPORTER_E2E_RUNC", built.runc.clone()));
+        }
+        Ok(variables)
+    }
+
     /// Has dockerd or its containerd ended by itself?
     pub(crate) fn has_died(&mut self) -> bool {
         self.children.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)))

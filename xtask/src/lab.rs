@@ -187,7 +187,8 @@ fn run_beside_engine(host: Host, shell: bool, command: &[String]) -> Result<Exit
     child.args(arguments).env("DOCKER_HOST", engine.docker_host());
     child
         .env("CONTAINER_EXPORTER_E2E_ENGINE", engine.docker_host())
-        .env("CONTAINER_EXPORTER_E2E_HOST", host.name());
+        .env("CONTAINER_EXPORTER_E2E_HOST", host.name())
+        .envs(engine.for_own_engines()?);
     let status =
         if shell { process::interactive(&mut child) } else { process::show(&mut child).map(|f| f.status) };
     engine.stop()?;

@@ -159,6 +159,19 @@ impl Host {
         Ok(Host { inner: Arc::new(Inner { roots: roots.clone(), layout, hierarchies, units, is_kernel }) })
     }
 
+    /// Whether cgroup file systems still stand where they were found. Some microseconds.
+    #[must_use]
+    pub fn is_mounted(&self) -> bool {
+        let stands = |point: &Path| if self.inner.is_kernel { is_cgroup_fs(point) } else { point.is_dir() };
+        self.inner.hierarchies.iter().flatten().all(|hierarchy| stands(&hierarchy.point))
+    }
+
+    /// Whether another look found the same hierarchies at the same places.
+    #[must_use]
+    pub fn has_mounts_of(&self, other: &Host) -> bool {
+        self.inner.layout == other.inner.layout && self.inner.hierarchies == other.inner.hierarchies
+    }
+
     /// The version whose files plans read: v1 for v1 and hybrid hosts.
     #[must_use]
     pub fn version(&self) -> Version {

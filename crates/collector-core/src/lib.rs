@@ -41,7 +41,7 @@
 //! # Features
 //!
 //! - `collector` (default): the `Collector` and the traits of its sources, on tokio.
-//! - `kernel`: `KernelSampler`, which reads cgroups and `/proc`. Linux only.
+//! - `kernel`: `KernelSampler`, which reads cgroups and `/proc`, and `MountedSampler`, which outlives their mounts. Linux only.
 
 #[cfg(all(feature = "kernel", not(target_os = "linux")))]
 compile_error!(
@@ -67,7 +67,7 @@ mod source;
 pub use collector::{Additions, Collector, Options, OwnMetrics, Request, SourceReport};
 pub use group::{Group, Groups};
 #[cfg(all(feature = "kernel", target_os = "linux"))]
-pub use kernel::{KernelError, KernelOptions, KernelSampler};
+pub use kernel::{KernelError, KernelOptions, KernelSampler, MountedSampler};
 pub use model::{Container, ContainerId, Engine, Health, Limits, Network, State};
 pub use sample::{Absence, Entry, Reading, Sample, Table, Value};
 pub use snapshot::{ContainerSample, Snapshot};

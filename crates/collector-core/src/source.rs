@@ -219,6 +219,11 @@ pub trait Sampler: Send + Sync + 'static {
     fn kept_fds(&self) -> Option<u64> {
         None
     }
+
+    /// Whether the cgroup file system is mounted; `None` for numbers from elsewhere. Asked once for each collection.
+    fn cgroups_up(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// The numbers of one run of one container.

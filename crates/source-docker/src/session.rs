@@ -40,6 +40,11 @@ const INSPECT_SLOW: Duration = Duration::from_millis(500);
 /// Inspects that hang, at most.
 const INSPECTS_SLOW_MAX: usize = 28;
 
+/// What the engine is, is asked again after this time if it was not answered in time, and then after twice the time, …
+const IDENTIFY_AGAIN: Duration = Duration::from_secs(2);
+/// … up to this.
+const IDENTIFY_AGAIN_MAX: Duration = Duration::from_mins(1);
+
 /// Some engines send the head of the event stream with its first event only.
 const EVENTS_HEAD: Duration = Duration::from_millis(500);
 
@@ -403,23 +408,38 @@ impl Session<'_> {
         let mut info = self.engine_info();
         let limit = self.shared.options.request_timeout;
         self.tasks.spawn(async move {
-            // Without a version in its path: it must be answered even if ours is too old.
-            if let Ok(body) = client.get("/version", limit, INSPECT_BYTES_MAX).await {
-                let version = read::version(&body);
-                let newer = version.api_min.filter(|minimum| *minimum > api);
-                let is_podman = version.is_podman && info.engine != Engine::Podman.as_str();
-                if newer.is_some() || is_podman {
-                    let known =
-                        Known { api_min: newer.or(known.api_min), is_podman: is_podman || known.is_podman };
-                    let _ = reports.send(Report::Learned(known)).await;
+            let mut pause = IDENTIFY_AGAIN;
+            loop {
+                // Without a version in its path: it must be answered even if ours is too old.
+                let told = client.get("/version", limit, INSPECT_BYTES_MAX).await;
+                let mut is_late = matches!(told, Err(Fault::Timeout { .. }));
+                if let Ok(body) = told {
+                    let version = read::version(&body);
+                    let newer = version.api_min.filter(|minimum| *minimum > api);
+                    let is_podman = version.is_podman && info.engine != Engine::Podman.as_str();
+                    if newer.is_some() || is_podman {
+                        let known = Known {
+                            api_min: newer.or(known.api_min),
+                            is_podman: is_podman || known.is_podman,
+                        };
+                        let _ = reports.send(Report::Learned(known)).await;
+                        return;
+                    }
+                    info.version = version.version.unwrap_or_default();
+                }
+                let told = client.get(&format!("/v{api}/info"), limit, INSPECT_BYTES_MAX).await;
+                is_late |= matches!(told, Err(Fault::Timeout { .. }));
+                if let Ok(body) = told {
+                    read::info(&body, &mut info);
+                }
+                let is_over = reports.send(Report::Identified(info.clone())).await.is_err();
+                if is_over || !is_late {
                     return;
                 }
-                info.version = version.version.unwrap_or_default();
+                // One that was just started, or woken, may be too busy to say it yet.
+                sleep(pause).await;
+                pause = (pause * 2).min(IDENTIFY_AGAIN_MAX);
             }
-            if let Ok(body) = client.get(&format!("/v{api}/info"), limit, INSPECT_BYTES_MAX).await {
-                read::info(&body, &mut info);
-            }
-            let _ = reports.send(Report::Identified(info)).await;
         });
     }
 

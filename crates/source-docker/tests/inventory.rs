@@ -382,6 +382,25 @@ async fn an_engine_that_has_dropped_our_api_is_spoken_to_in_its_own() {
 }
 
 #[tokio::test]
+async fn an_engine_too_busy_to_say_what_it_is_is_asked_again() {
+    let engine = RecordedEngine::start();
+    engine.answer("/containers/json", Answer::text("[]"));
+    engine.answer("/version", Answer::Never);
+    let mut options = options(&engine);
+    options.request_timeout = Duration::from_millis(50);
+    let mut watch = watch(options);
+    engine.wait_for("/version", 1).await;
+    engine.answer("/version", Answer::text(fixture("engine-29/version.json")));
+    loop {
+        match watch.next().await {
+            Change::Status(SourceStatus::Up(info)) if !info.version.is_empty() => break,
+            Change::Status(SourceStatus::Down(reason)) => panic!("it answers: {reason}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_lost_engine_is_told_once_and_listed_again() {
     let mut engine = RecordedEngine::start();
     engine.answer("/containers/json", Answer::text(format!("[{}]", entry("aa", "running", 1))));

@@ -10,6 +10,9 @@ use crate::error::{Context as _, Error, Result};
 
 const FILE: &str = "record.json";
 
+/// The directory of the engines that tests start themselves, each with its data in `data`.
+pub(crate) const OWN_ENGINES: &str = "own";
+
 /// Everything that has to be undone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::engine::record::Record;
+use crate::engine::record::{OWN_ENGINES, Record};
 use crate::engine::{http, network};
 use crate::error::{Context as _, Error, Result};
 
@@ -55,11 +55,14 @@ pub(crate) fn undo(record: &Record) -> Result<()> {
     Err(Error::failed(format!("not everything of {directory} was undone:\n  {}", left.join("\n  "))))
 }
 
-/// The ids of the containers, from the directories that the engine and its containerd keep for each.
+/// The ids of the containers, from the directories that the engines and their containerds keep for each.
 fn container_ids(record: &Record) -> BTreeSet<String> {
-    let directories = ["data/containers", "containerd-run/io.containerd.runtime.v2.task/moby"];
-    let entries =
-        directories.iter().filter_map(|name| fs::read_dir(record.path(name)).ok()).flatten().flatten();
+    let own = fs::read_dir(record.path(OWN_ENGINES)).into_iter().flatten().flatten();
+    let engines = own.map(|entry| entry.path()).chain([record.directory.clone()]);
+    let directories = engines.flat_map(|engine| {
+        ["data/containers", "containerd-run/io.containerd.runtime.v2.task/moby"].map(|name| engine.join(name))
+    });
+    let entries = directories.filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_id(name)).collect()
 }
 

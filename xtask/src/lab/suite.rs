@@ -140,6 +140,7 @@ fn natively(host: Host, programs: &Programs, options: Options<'_>) -> Result<Sai
     // Where cargo runs it.
     command.current_dir("bins/container-exporter");
     command.envs(environment(host.name(), &engine.docker_host(), &programs.exporter));
+    command.envs(engine.for_own_engines()?);
     // What tests say of themselves goes to stderr, and to libtest's stdout in the end.
     let mut output = String::new();
     let finished = process::lines_within(&mut command, options.limit, |line| {

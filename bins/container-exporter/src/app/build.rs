@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use cgroup_reader::Roots;
+use cgroup_reader::{Host, Roots};
 use collector_core::{
-    Collector, Inventory, KernelOptions, KernelSampler, Options as CollectorOptions, labels::LabelPolicy,
+    Collector, Inventory, KernelOptions, MountedSampler, Options as CollectorOptions, labels::LabelPolicy,
 };
 use exporter_toolkit::Stats;
 use prometheus::Registry;
@@ -57,8 +57,8 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     kernel.roots = roots(settings);
     kernel.fds_max = settings.limits.fds;
     kernel.layer_interval = settings.metrics.filesystem_interval;
-    let sampler = KernelSampler::start(&kernel)?;
-    let host = describe(&sampler);
+    let sampler = MountedSampler::start(kernel)?;
+    let host = describe(sampler.host().as_ref());
     let wanted = if settings.source == Source::Cgroup { Vec::new() } else { engines::wanted(settings) };
     let followed: Vec<Endpoint> = wanted.iter().filter_map(|wanted| wanted.endpoint.clone().ok()).collect();
     let is_engine_named = wanted.iter().any(|wanted| wanted.is_named);
@@ -73,8 +73,8 @@ fn roots(settings: &Settings) -> Roots {
     Roots { cgroup: settings.cgroup.root.clone(), proc: settings.cgroup.proc_root.clone() }
 }
 
-fn describe(sampler: &KernelSampler) -> String {
-    let host = sampler.host();
+fn describe(host: Option<&Host>) -> String {
+    let Some(host) = host else { return "no cgroups".to_owned() };
     let controllers: BTreeSet<&str> =
         host.controllers().into_iter().map(|controller| controller.as_str()).collect();
     let controllers: Vec<&str> = controllers.into_iter().collect();

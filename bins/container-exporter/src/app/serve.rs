@@ -130,10 +130,10 @@ async fn say_what_was_found(app: Arc<App>, url: String, is_engine_named: bool) {
     });
     _ = tokio::time::timeout(FIRST_WORD, known).await;
     let sources = app.collector.sources();
-    let mut told: BTreeSet<String> = BTreeSet::new();
+    let mut told = BTreeMap::new();
     tell_engines(&sources, &mut told);
     let failures = failures(&sources);
-    let mut explained: BTreeSet<String> = failures.keys().chain(&told).cloned().collect();
+    let mut explained: BTreeSet<String> = failures.keys().chain(told.keys()).cloned().collect();
     if !told.is_empty() {
         for (name, reason) in &failures {
             tracing::warn!("{name} does not answer, still trying: {reason}");
@@ -146,18 +146,22 @@ async fn say_what_was_found(app: Arc<App>, url: String, is_engine_named: bool) {
     tracing::info!("serving {url}");
     loop {
         let mut asked = false;
-        app.collector.wait_until(|_| std::mem::replace(&mut asked, true)).await;
-        let sources = app.collector.sources();
-        // Why an engine did not answer from the start may be known late: who drops packets takes his time.
-        for (name, reason) in self::failures(&sources) {
-            if !explained.contains(&name) {
-                tracing::warn!("{name} does not answer, still trying: {reason}");
-                explained.insert(name);
+        // Asked at once as well as after a change: what changed during the pause is not left out.
+        let told_of_change = app.collector.wait_until(|collector| {
+            let sources = collector.sources();
+            // Why an engine did not answer from the start may be known late: who drops packets takes his time.
+            for (name, reason) in self::failures(&sources) {
+                if !explained.contains(&name) {
+                    tracing::warn!("{name} does not answer, still trying: {reason}");
+                    explained.insert(name);
+                }
             }
-        }
-        tell_engines(&sources, &mut told);
-        // From here on its inventory tells of each loss.
-        explained.extend(told.iter().cloned());
+            tell_engines(&sources, &mut told);
+            // From here on its inventory tells of each loss.
+            explained.extend(told.keys().cloned());
+            std::mem::replace(&mut asked, true)
+        });
+        told_of_change.await;
         // Containers come and go faster than anybody reads.
         tokio::time::sleep(FIRST_WORD).await;
     }
@@ -185,24 +189,23 @@ fn is_identified(engine: &EngineInfo) -> bool {
     !engine.version.is_empty()
 }
 
-/// Tells of the engines that answer and are not in `told`, which becomes the set of those that do.
-fn tell_engines(sources: &[SourceReport], told: &mut BTreeSet<String>) {
+/// Tells of the engines that have begun to answer. `told` is how often each had when it was told of last: however short a
+/// loss was, its end is told as it was.
+fn tell_engines(sources: &[SourceReport], told: &mut BTreeMap<String, u64>) {
     for source in sources {
-        match is_up(source) {
-            Some(engine) if source.listed && is_identified(engine) => {
-                if told.insert(source.name.clone()) {
-                    tracing::info!(
-                        "{} {} (API {}) at {}: {}",
-                        engine.engine,
-                        engine.version,
-                        engine.api_version,
-                        engine.endpoint,
-                        containers(source.containers)
-                    );
-                }
-            }
-            Some(_) => {}
-            None => _ = told.remove(&source.name),
+        if let Some(engine) = is_up(source)
+            && source.listed
+            && is_identified(engine)
+            && told.insert(source.name.clone(), source.answered) != Some(source.answered)
+        {
+            tracing::info!(
+                "{} {} (API {}) at {}: {}",
+                engine.engine,
+                engine.version,
+                engine.api_version,
+                engine.endpoint,
+                containers(source.containers)
+            );
         }
     }
 }

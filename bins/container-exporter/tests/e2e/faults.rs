@@ -3,11 +3,16 @@
 //! `docs/reliability.md` lists every fault with its test.
 
 mod crowd;
+mod engine;
+mod held;
+mod http;
 mod link;
 mod made;
+mod mounts;
 mod proxy;
 
-use crate::harness::Page;
+use crate::harness::{Exporter, Page};
+use held::Held;
 
 const USED: &str = "container_cpu_usage_seconds_total";
 const EXITS: &str = "host_containers_exits_total";
@@ -21,4 +26,9 @@ fn exits(page: &Page) -> f64 {
 #[track_caller]
 fn source(page: &Page, name: &str) -> f64 {
     page.expect(&format!("container_exporter_source_{name}"), &[("source", "docker")])
+}
+
+/// How many lines of the log tell of an engine that is lost.
+fn losses(exporter: &Exporter) -> usize {
+    exporter.log().lines().filter(|line| line.contains("out of reach")).count()
 }

@@ -1,6 +1,7 @@
 //! What every test here stands on: the engine, containers that go away again, a running exporter, its pages, and the
 //! kernel's own files.
 
+mod daemon;
 mod engine;
 mod exporter;
 mod http;
@@ -10,6 +11,7 @@ mod page;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+pub(crate) use daemon::{Daemon, LiveRestore};
 pub(crate) use engine::{Container, Scope};
 pub(crate) use exporter::{Exporter, Setup, program};
 pub(crate) use http::{Answer, exchange, get};

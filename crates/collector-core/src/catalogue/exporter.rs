@@ -36,10 +36,10 @@ const SOURCE: Source = Source::CollectorTable(Dimension::Source);
 /// The constants of this file.
 pub(super) mod ids {
     pub use super::{
-        BUILD_INFO, COLLECTION_SECONDS, COLLECTIONS, CONTAINERS_DROPPED, ENGINE_INFO, FINAL_SAMPLES_MISSED,
-        HTTP_CONNECTIONS, HTTP_REFUSED, HTTP_REQUESTS, KEPT_FDS, LABELS_DROPPED, METRIC_ABSENT,
-        SOURCE_CONTAINERS, SOURCE_ERRORS, SOURCE_EVENT_ERRORS, SOURCE_EVENTS, SOURCE_LISTS, SOURCE_MALFORMED,
-        SOURCE_RECONNECTS, SOURCE_REQUESTS, SOURCE_UP, STUCK_WORKERS, TIMED_OUT,
+        BUILD_INFO, CGROUPS_UP, COLLECTION_SECONDS, COLLECTIONS, CONTAINERS_DROPPED, ENGINE_INFO,
+        FINAL_SAMPLES_MISSED, HTTP_CONNECTIONS, HTTP_REFUSED, HTTP_REQUESTS, KEPT_FDS, LABELS_DROPPED,
+        METRIC_ABSENT, SOURCE_CONTAINERS, SOURCE_ERRORS, SOURCE_EVENT_ERRORS, SOURCE_EVENTS, SOURCE_LISTS,
+        SOURCE_MALFORMED, SOURCE_RECONNECTS, SOURCE_REQUESTS, SOURCE_UP, STUCK_WORKERS, TIMED_OUT,
     };
 }
 
@@ -91,6 +91,9 @@ rows! { super::host::END;
             "Container labels that the page leaves out or cuts: too many, too long, or of a name already taken."), COUNTED);
     KEPT_FDS = Row::exporter(
         MetricDef::gauge("container_exporter.kept_fds", Unit::Count("{fd}"), G, "File descriptors kept open to read the kernel's files."), COUNTED);
+    CGROUPS_UP = Row::exporter(
+        MetricDef::gauge("container_exporter.cgroups_up", Unit::One, G,
+            "1 while the cgroup file system is mounted where it is looked for, else 0."), COUNTED);
     HTTP_REQUESTS = Row::exporter(
         MetricDef::counter("container_exporter.http_requests", Unit::Count("{request}"), G, "HTTP requests answered, by handler and status code class.").by(HTTP),
         Source::CollectorTable(Dimension::Http));

@@ -127,6 +127,8 @@ pub struct SourceReport {
     pub name: String,
     /// What it said last; `None` before its first word.
     pub status: Option<SourceStatus>,
+    /// How often it began to answer, the first time included.
+    pub answered: u64,
     /// How many containers of it are watched.
     pub containers: usize,
     /// Whether it has listed its containers.

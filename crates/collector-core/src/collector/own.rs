@@ -38,6 +38,9 @@ pub(super) fn fill(shared: &Shared, sample: &mut Sample) {
     sample.set(ids::STUCK_WORKERS, Reading::int(shared.pool.stuck() as u64));
     let kept = shared.sampler.kept_fds();
     sample.set(ids::KEPT_FDS, kept.map_or(Reading::Absent(Absence::NotCollected), Reading::int));
+    let up = shared.sampler.cgroups_up();
+    let up = up.map_or(Reading::Absent(Absence::NotCollected), |up| Reading::int(u64::from(up)));
+    sample.set(ids::CGROUPS_UP, up);
     let (reports, dropped, inventories) = {
         let table = lock(&shared.table);
         let inventories = shared.inventories();

@@ -31,6 +31,8 @@ pub(super) struct Table {
     entries: BTreeMap<ContainerId, Arc<Entry>>,
     refused: BTreeMap<ContainerId, (usize, Refusal)>,
     statuses: Vec<Option<SourceStatus>>,
+    /// How often each source began to answer.
+    answered: Vec<u64>,
     listed: Vec<bool>,
     /// Those that have listed, and were not lost since.
     speaks: Vec<bool>,
@@ -46,6 +48,7 @@ impl Table {
             entries: BTreeMap::new(),
             refused: BTreeMap::new(),
             statuses: vec![None; inventories.len()],
+            answered: vec![0; inventories.len()],
             listed: vec![false; inventories.len()],
             speaks: vec![false; inventories.len()],
             fallback: inventories.iter().map(|inventory| inventory.is_fallback()).collect(),
@@ -57,6 +60,7 @@ impl Table {
     /// Makes room for another inventory: its number is the next.
     pub(super) fn add(&mut self, inventory: &dyn Inventory) {
         self.statuses.push(None);
+        self.answered.push(0);
         self.listed.push(false);
         self.speaks.push(false);
         self.fallback.push(inventory.is_fallback());
@@ -87,15 +91,16 @@ impl Table {
         for entry in self.entries.values() {
             containers[entry.source()] += 1;
         }
-        let statuses = self.statuses.iter().cloned();
+        let statuses = self.statuses.iter().cloned().zip(self.answered.iter().copied());
         inventories
             .iter()
             .zip(statuses)
             .zip(containers)
             .zip(self.listed.iter().copied())
-            .map(|(((inventory, status), containers), listed)| SourceReport {
+            .map(|(((inventory, (status, answered)), containers), listed)| SourceReport {
                 name: inventory.name().to_owned(),
                 status,
+                answered,
                 containers,
                 listed,
                 fallback: inventory.is_fallback(),
@@ -132,6 +137,10 @@ impl Table {
         }
         match change {
             Change::Status(status) => {
+                let is_up = |status: &SourceStatus| matches!(status, SourceStatus::Up(_));
+                if is_up(&status) && !self.statuses[source].as_ref().is_some_and(is_up) {
+                    self.answered[source] += 1;
+                }
                 self.speaks[source] &= !matches!(status, SourceStatus::Down(_));
                 self.statuses[source] = Some(status);
                 self.rehear(shared);

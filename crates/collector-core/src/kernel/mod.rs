@@ -7,6 +7,7 @@
 mod layer;
 mod limits;
 mod machine;
+mod mounted;
 mod network;
 mod plan;
 mod probe;
@@ -33,6 +34,7 @@ use crate::{
     Absence, Container, ContainerId, Group, Groups, OnSignal, OnTree, Probe, Sample, Sampler, Signal,
     source::TreeChange,
 };
+pub use mounted::MountedSampler;
 use plan::Plans;
 use probe::{KernelProbe, Watch};
 

@@ -68,6 +68,10 @@ impl Sampler for StatsSampler {
     fn kept_fds(&self) -> Option<u64> {
         self.inner.kept_fds()
     }
+
+    fn cgroups_up(&self) -> Option<bool> {
+        self.inner.cgroups_up()
+    }
 }
 
 struct StatsProbe {

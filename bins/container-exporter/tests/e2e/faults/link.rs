@@ -3,18 +3,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::proxy::{Fault, Proxy};
-use super::{USED, exits, source};
+use super::{USED, exits, losses, source};
 use crate::harness::{Exporter, Scope, await_until};
 
 /// An exporter that watches a test's containers through a proxy.
 #[track_caller]
 fn through(scope: &Scope, proxy: &Proxy) -> Exporter {
     scope.exporter().env("DOCKER_HOST", &proxy.host()).start()
-}
-
-/// How many lines of the log tell of an engine that is lost.
-fn losses(exporter: &Exporter) -> usize {
-    exporter.log().lines().filter(|line| line.contains("out of reach")).count()
 }
 
 #[test]

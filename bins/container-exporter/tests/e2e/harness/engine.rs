@@ -2,36 +2,41 @@
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::{Setup, kernel, skip};
 
 const IMAGE: &str = "busybox:local";
 
 /// How the engine is reached.
-struct Engine {
+pub(super) struct Engine {
     host: String,
     cli: String,
 }
 
 /// The engine, with its image there; `None` without the variable that names one.
-fn engine() -> Option<&'static Engine> {
-    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
+fn engine() -> Option<Arc<Engine>> {
+    static ENGINE: OnceLock<Option<Arc<Engine>>> = OnceLock::new();
     ENGINE
         .get_or_init(|| {
             let Ok(host) = std::env::var("CONTAINER_EXPORTER_E2E_ENGINE") else {
                 return skip("no engine (enable with: cargo xtask test --install)");
             };
             let cli = std::env::var("CONTAINER_EXPORTER_E2E_CLI").unwrap_or_else(|_| "docker".to_owned());
-            let engine = Engine { host, cli };
-            engine.ensure_image();
-            Some(engine)
+            Some(Engine::with_image(host, cli))
         })
-        .as_ref()
+        .clone()
 }
 
 impl Engine {
+    /// An engine that answers at `host`, with the image there.
+    pub(super) fn with_image(host: String, cli: String) -> Arc<Self> {
+        let engine = Self { host, cli };
+        engine.ensure_image();
+        Arc::new(engine)
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.cli);
         command.env("DOCKER_HOST", &self.host).env("CONTAINER_HOST", &self.host);
@@ -60,8 +65,8 @@ impl Engine {
         let tar = Command::new("sh").args(["-c", script]).output().expect("sh runs");
         assert!(tar.status.success(), "failed to pack a busybox: {}", String::from_utf8_lossy(&tar.stderr));
         let mut import = self.command();
-        let mut child =
-            import.args(["import", "-", IMAGE]).stdin(Stdio::piped()).spawn().expect("the CLI runs");
+        import.args(["import", "-", IMAGE]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = import.spawn().expect("the CLI runs");
         child.stdin.take().expect("piped").write_all(&tar.stdout).expect("the engine takes the image");
         assert!(child.wait().expect("it is our child").success(), "failed to import {IMAGE}");
     }
@@ -69,18 +74,22 @@ impl Engine {
 
 /// The containers of one test: named apart from those of every other test and run, and watched by its exporters alone.
 pub(crate) struct Scope {
-    engine: &'static Engine,
+    engine: Arc<Engine>,
     prefix: String,
 }
 
 impl Scope {
     /// `None` where there is no engine: the test is over then.
     pub(crate) fn new(test: &str) -> Option<Self> {
+        Some(Self::on(engine()?, test))
+    }
+
+    /// On an engine of the test's own.
+    pub(super) fn on(engine: Arc<Engine>, test: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let engine = engine()?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("e2e-{}-{count}-{test}", std::process::id());
-        Some(Self { engine, prefix })
+        Self { engine, prefix }
     }
 
     /// What `DOCKER_HOST` is for this engine.
