@@ -4,6 +4,7 @@
 //! directory of their own.
 
 mod cgroups;
+mod elsewhere;
 mod engines;
 mod machine;
 mod proc;

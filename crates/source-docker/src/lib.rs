@@ -50,6 +50,6 @@ mod table;
 pub use endpoint::{Candidate, Endpoint, EndpointError, EndpointErrorKind, TlsFiles, discover};
 pub use inventory::DockerInventory;
 pub use options::Options;
-pub use remote::{Polled, StatsInventory, StatsOptions, StatsSampler};
+pub use remote::{Answered, AskError, Polled, StatsInventory, StatsOptions, StatsSampler};
 pub use rootless::{UserEngines, UsersNow};
 pub use store::PodmanStore;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use source_docker::{Endpoint, UsersNow, discover};
 
 use super::{
-    Finding,
+    Finding, elsewhere,
     machine::{Machine, Rights},
 };
 use crate::config::Settings;
@@ -94,7 +94,7 @@ fn places(machine: &Machine<'_>, settings: &Settings) -> (Vec<Place>, Vec<Findin
                         let owner = if is_own { Owner::Own } else { Owner::System };
                         places.push(Place { area, engine, owner, path, named_by });
                     }
-                    Ok(remote) => findings.push(elsewhere(area, &remote)),
+                    Ok(remote) => findings.extend(elsewhere::check(machine, area, &remote)),
                     Err(error) => findings.push(Finding::problem(
                         area,
                         error.to_string(),
@@ -108,7 +108,11 @@ fn places(machine: &Machine<'_>, settings: &Settings) -> (Vec<Place>, Vec<Findin
     if settings.source != Source::Docker {
         add(Engine::Podman, "podman", "podman.socket_path", &settings.podman);
     }
-    findings.extend(settings.docker.remotes.iter().map(|remote| elsewhere("docker", remote)));
+    if settings.docker.enabled {
+        findings.extend(
+            settings.docker.remotes.iter().flat_map(|remote| elsewhere::check(machine, "docker", remote)),
+        );
+    }
     (places, findings)
 }
 
@@ -147,11 +151,6 @@ fn of_users(machine: &Machine<'_>, settings: &Settings, places: &mut Vec<Place>)
         findings.push(Finding::ok("engines", what));
     }
     findings
-}
-
-/// An engine that is not asked: this is about the machine that it runs on.
-fn elsewhere(area: &'static str, remote: &Endpoint) -> Finding {
-    Finding::ok(area, format!("{remote} is elsewhere and was not asked: its stats API gives the numbers"))
 }
 
 enum Look {

@@ -12,11 +12,14 @@ use std::time::{Duration, SystemTime};
 
 use cgroup_reader::Roots;
 use rustix::process::{Resource, getegid, geteuid, getgroups, getrlimit};
+use source_docker::Endpoint;
 
 use crate::config::Settings;
 
 /// The longest that somebody may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest that an engine elsewhere may take for one answer: old ones need two seconds for numbers.
+const PATIENCE_ELSEWHERE: Duration = Duration::from_secs(5);
 /// The most bytes of an answer that are read.
 const ANSWER_MAX: u64 = 64 * 1024;
 
@@ -38,6 +41,17 @@ pub(super) struct Rights {
 /// Asks a socket with a GET of a path.
 pub(super) type Ask<'a> = &'a dyn Fn(&Path, &str) -> io::Result<Answer>;
 
+/// What an engine elsewhere said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    /// Version and API, for people.
+    pub(super) version: String,
+    /// Containers that run there.
+    pub(super) running: usize,
+    /// Why its stats API gives no numbers of one that runs.
+    pub(super) no_numbers: Option<String>,
+}
+
 /// What the checks see of the machine.
 pub(super) struct Machine<'a> {
     /// Stands before every path but those of [`roots`](Self::roots).
@@ -54,6 +68,8 @@ pub(super) struct Machine<'a> {
     pub(super) now: SystemTime,
     pub(super) rights: &'a dyn Fn(&fs::Metadata) -> Rights,
     pub(super) ask: Ask<'a>,
+    /// Asks an engine elsewhere; an error says why it cannot be.
+    pub(super) ask_elsewhere: &'a dyn Fn(&Endpoint) -> Result<Elsewhere, String>,
     /// Tries whether an address can be listened at.
     pub(super) bind: &'a dyn Fn(SocketAddr) -> io::Result<()>,
     /// Asks a server with a GET of a path.
@@ -79,6 +95,7 @@ impl Machine<'static> {
             now: SystemTime::now(),
             rights: &|file| Rights { uid: file.uid(), gid: file.gid(), mode: file.mode() },
             ask: &ask,
+            ask_elsewhere: &ask_elsewhere,
             bind: &|address| TcpListener::bind(address).map(drop),
             ask_server: &|address, target| {
                 let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
@@ -147,6 +164,18 @@ pub(super) fn ask(socket: &Path, target: &str) -> io::Result<Answer> {
         _ = sender.send(answer);
     })?;
     answer.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn ask_elsewhere(engine: &Endpoint) -> Result<Elsewhere, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("failed to ask {engine}: {error}"))?;
+    let said = runtime.block_on(engine.ask(PATIENCE_ELSEWHERE)).map_err(|error| error.to_string())?;
+    let version = if said.version.is_empty() { "of unknown version" } else { &said.version };
+    Ok(Elsewhere {
+        version: format!("{} {version}, API {}", said.engine.as_str(), said.api_version),
+        running: said.running,
+        no_numbers: said.no_numbers,
+    })
 }
 
 /// HTTP/1.0, so that the answer is whole, not in chunks, and ends with the connection.

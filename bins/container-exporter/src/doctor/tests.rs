@@ -13,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use cgroup_reader::Roots;
 use tempfile::TempDir;
 
-use super::machine::{Answer, Rights, ask};
+use super::machine::{Answer, Elsewhere, Rights, ask};
 use super::*;
 use crate::config::{self, FlagValue, Inputs};
 
@@ -37,6 +37,7 @@ struct Bench {
     rights: Rights,
     ping: Tried,
     version: Tried,
+    elsewhere: Result<Elsewhere, String>,
     listen: Option<ErrorKind>,
     livez: Tried,
     inotify: Option<ErrorKind>,
@@ -59,6 +60,11 @@ impl Bench {
             rights: Rights { uid: 0, gid: 998, mode: 0o140_660 },
             ping: Ok(200),
             version: Ok(200),
+            elsewhere: Ok(Elsewhere {
+                version: "docker 29.1.0, API 1.52".to_owned(),
+                running: 3,
+                no_numbers: None,
+            }),
             listen: None,
             livez: Err(ErrorKind::ConnectionRefused),
             inotify: None,
@@ -175,6 +181,7 @@ impl Bench {
                 "/version" => tried(self.version, VERSION),
                 other => panic!("asked for {other}"),
             },
+            ask_elsewhere: &|_| self.elsewhere.clone(),
             bind: &|_| fails(self.listen),
             ask_server: &|address, _| {
                 assert!(!address.ip().is_unspecified());
@@ -253,6 +260,60 @@ fn a_page_with_faults() {
     );
 }
 
+/// Spoils what is said by or of an engine on another machine.
+#[track_caller]
+fn check_elsewhere(config: &str, spoil: impl FnOnce(&mut Bench), expect: &str) {
+    let spoil = |bench: &mut Bench| {
+        config.clone_into(&mut bench.config);
+        spoil(bench);
+    };
+    check(spoil, expect);
+}
+
+#[test]
+fn engines_elsewhere_are_asked() {
+    const HOSTS: &str = "docker.hosts = [\"tcp://127.0.0.1:2375\"]\n";
+    const FAR: &str = "docker.hosts = [\"tcp://10.0.0.1:2376\"]\n";
+    const TLS: &str = "docker.hosts = [\"tcp://10.0.0.1:2376\"]\ndocker.cert_path = \"/certs\"\n";
+    let mut bench = Bench::new();
+    TLS.clone_into(&mut bench.config);
+    let text = bench.report().to_string();
+    let line = text.lines().next().unwrap();
+    assert_eq!(
+        line,
+        "ok       docker            docker 29.1.0, API 1.52, at tcp://10.0.0.1:2376 by TLS with the certificates of /certs; \
+         its stats API gives the numbers: no pressure, no writable layer, nothing of its host"
+    );
+    check_elsewhere(HOSTS, |_| {}, "");
+    check_elsewhere(
+        FAR,
+        |_| {},
+        "warning | docker | anyone on the way to tcp://10.0.0.1:2376 can read along and become root there | \
+         start that engine with --tlsverify, and set `docker.cert_path` to the folder of our certificates",
+    );
+    check_elsewhere(
+        TLS,
+        |bench| bench.elsewhere = Err("nobody listens on it".to_owned()),
+        "problem | docker | nobody listens on it | make this work here: docker -H tcp://10.0.0.1:2376 --tlsverify \
+         --tlscacert /certs/ca.pem version",
+    );
+    check_elsewhere(
+        HOSTS,
+        |bench| {
+            let said = bench.elsewhere.as_mut().unwrap();
+            said.no_numbers = Some("it answered with status 403".to_owned());
+        },
+        "problem | docker | 3 containers run at tcp://127.0.0.1:2375, and there are no numbers of them: it answered with \
+         status 403 | if a proxy stands before the engine, GET /containers/*/stats must be allowed, too",
+    );
+    check_elsewhere(
+        "docker.hosts = [\"tcp://127.0.0.1:2375\"]\ndocker.enabled = false\n",
+        |bench| bench.elsewhere = Err("asked all the same".to_owned()),
+        "warning | engines | no engine's socket at /run/podman/podman.sock: containers are found by their cgroups, without \
+         names | sudo systemctl start docker, or name another socket with `docker.socket_path`",
+    );
+}
+
 #[test]
 fn what_an_engine_says_stays_on_its_line() {
     let report = Report { findings: vec![Finding::ok("docker", "29\nproblem  \u{1b}[31mdocker")] };
@@ -297,7 +358,7 @@ fn engines() {
     );
     check(
         |bench| {
-            bench.env.insert("DOCKER_HOST", "tcp://10.0.0.1:2375".to_owned());
+            bench.env.insert("DOCKER_HOST", "tcp://127.0.0.1:2375".to_owned());
         },
         "",
     );

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use test_support::Relay;
 
-use crate::harness::{Container, Page, Scope, Setup, await_until, skip};
+use crate::harness::{Container, Page, Scope, Setup, await_until, program, skip};
 
 /// As many requests for numbers one engine has open at most.
 const OPEN_MAX: usize = 4;
@@ -206,4 +206,38 @@ fn numbers_that_are_too_old_are_absent_and_their_age_is_told() {
     assert_eq!(stale.value("container_state", &state), Some(1.0), "events tell of it all the same");
     relay.hold(false);
     exporter.await_container(&container.name);
+}
+
+#[test]
+fn the_doctor_asks_the_engine() {
+    let Some(scope) = Scope::new("remotedoctor") else { return };
+    let Some(relay) = relay(&scope) else { return };
+    let _container = scope.sleeper("one", &[]);
+    let doctor = |port: u16| {
+        let host = format!("tcp://127.0.0.1:{port}");
+        let words = ["doctor", "--listen", "127.0.0.1:0"];
+        let output = std::process::Command::new(program())
+            .args(words)
+            .env_clear()
+            .env("CONTAINER_EXPORTER__DOCKER__HOSTS", &host)
+            .output()
+            .expect("the program starts");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let line = text.lines().position(|line| line.contains(&host));
+        let line = line.unwrap_or_else(|| panic!("no word of {host}: {text}"));
+        text.lines().skip(line).take(2).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let said = doctor(relay.port());
+    let version = scope.cli(&["version", "-f", "{{.Server.Version}}"]);
+    for words in ["ok ", &version, "API 1.", "without TLS", "stats API gives the numbers"] {
+        assert!(said.contains(words), "no word of {words}: {said}");
+    }
+    assert!(!relay.stats("").is_empty(), "it tries to get numbers");
+    let gone = relay.port();
+    drop(relay);
+    let said = doctor(gone);
+    assert!(
+        said.starts_with("problem") && said.contains("nobody listens") && said.contains("fix: "),
+        "{said}"
+    );
 }

@@ -6,15 +6,17 @@
 //! more than [`REQUESTS_MAX`] at a time, and a probe only copies what came last.
 //!
 //! `body` reads an answer of any engine generation, `fill` gives its fields the meaning of the catalogue's rows, `poller`
-//! asks, `inventory` tells it which containers there are, `sampler` gives the collector what was polled.
+//! asks, `inventory` tells it which containers there are, `sampler` gives the collector what was polled; `ask` looks once, for people.
 
-mod body;
-mod fill;
+mod ask;
+pub(crate) mod body;
+pub(crate) mod fill;
 mod inventory;
 mod poller;
 mod sampler;
 pub(crate) mod transport;
 
+pub use ask::{Answered, AskError};
 pub use inventory::{Polled, StatsInventory, StatsOptions};
 pub use sampler::StatsSampler;
 

@@ -239,10 +239,15 @@ pub(super) async fn run(board: Arc<Board>, options: Options, counts: Arc<Request
     }
 }
 
-async fn ask(board: Arc<Board>, client: Client, api: ApiVersion, due: Due) {
+/// Path and query of a request for numbers.
+pub(super) fn stats_target(api: ApiVersion, id: &ContainerId) -> String {
     // Without it the engine waits for two ticks of its own, to give a percentage that we compute ourselves.
     let one_shot = if api >= ApiVersion::ONE_SHOT { "&one-shot=true" } else { "" };
-    let target = format!("/v{api}/containers/{}/stats?stream=false{one_shot}", segment(due.id.as_str()));
+    format!("/v{api}/containers/{}/stats?stream=false{one_shot}", segment(id.as_str()))
+}
+
+async fn ask(board: Arc<Board>, client: Client, api: ApiVersion, due: Due) {
+    let target = stats_target(api, &due.id);
     let answer = match client.get(&target, board.options.timeout, STATS_BYTES_MAX).await {
         Ok(text) => body::read(&text).ok_or(Absence::Malformed),
         Err(fault) => {
