@@ -1,7 +1,8 @@
 //! `cargo xtask fuzz`: libFuzzer over every parser of foreign bytes.
 //!
-//! The targets and what they promise stand in `crates/fuzz-targets`; `fuzz/` holds a binary for each and its seeds. They
-//! are built here with the flags that cargo-fuzz gives, so that nothing has to be installed but nightly and a C++ compiler.
+//! The targets and what they promise stand in `crates/fuzz-targets`; `fuzz/` holds their seeds and a binary that runs any of
+//! them. It is built here with the flags that cargo-fuzz gives, so that nothing has to be installed but nightly and a C++
+//! compiler.
 //! What a run learns is kept below `target/fuzz/`, where the next run begins; seeds change by hand only.
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ use crate::{metadata, step};
 
 /// The seeds: a directory for each target.
 const SEEDS: &str = "fuzz/corpus";
+
+/// The binary of `fuzz/` that runs the target that `FUZZ_TARGET` names: one to link instead of one for each.
+const ANY: &str = "any";
 
 /// What cargo-fuzz gives: counters on every edge, comparisons traced, and AddressSanitizer.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -71,7 +75,7 @@ fn fuzz(options: &FuzzOptions) -> Result<String> {
     }
     let wanted = if options.targets.is_empty() { &all } else { &options.targets };
     let place = metadata::read()?.target_directory.join("fuzz");
-    let binaries = build(&place, wanted)?;
+    let binary = build(&place)?;
 
     let queue = Mutex::new(wanted.iter());
     let ended = Mutex::new(Vec::new());
@@ -79,7 +83,7 @@ fn fuzz(options: &FuzzOptions) -> Result<String> {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(name) = next(&queue) {
-                    let outcome = target(name, &binaries, &place, options.seconds);
+                    let outcome = target(name, &binary, &place, options.seconds);
                     ended.lock().unwrap_or_else(PoisonError::into_inner).push((name, outcome));
                 }
             });
@@ -121,8 +125,8 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the binaries; returns where they are.
-fn build(place: &Path, wanted: &[String]) -> Result<PathBuf> {
+/// Builds the binary that runs any target; returns its path.
+fn build(place: &Path) -> Result<PathBuf> {
     // Its dependencies are those of the workspace: one lock file is kept, this copy is not.
     std::fs::copy("Cargo.lock", "fuzz/Cargo.lock")
         .context(|| "failed to write fuzz/Cargo.lock".to_owned())?;
@@ -136,12 +140,12 @@ fn build(place: &Path, wanted: &[String]) -> Result<PathBuf> {
     let mut command = nightly_cargo(&["build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     // With a target of its own, build scripts and macros go without the flags.
     command.args(["--target", host]).arg("--target-dir").arg(place);
-    command.args(wanted.iter().flat_map(|name| ["--bin", name]));
+    command.args(["--bin", ANY]);
     let built = process::show(command.env("RUSTFLAGS", FLAGS))?;
     if !built.status.success() {
         return Err(Error::failed(format!("failed to build fuzz/: {}", built.status)));
     }
-    Ok(place.join(host).join("release"))
+    Ok(place.join(host).join("release").join(ANY))
 }
 
 /// Nightly's cargo, without what this cargo has told its children.
@@ -160,13 +164,14 @@ fn nightly_cargo(args: &[&str]) -> Command {
 }
 
 /// Runs one target; returns how many inputs it took, or an error with what libFuzzer said.
-fn target(name: &str, binaries: &Path, place: &Path, seconds: u32) -> Result<u64> {
+fn target(name: &str, binary: &Path, place: &Path, seconds: u32) -> Result<u64> {
     let (learned, found) = (place.join("corpus").join(name), place.join("artifacts").join(name));
     for directory in [&learned, &found] {
         std::fs::create_dir_all(directory).context(|| format!("failed to create {}", directory.display()))?;
     }
-    let mut command = process::command(binaries.join(name), &["-print_final_stats=1", "-detect_leaks=0"]);
+    let mut command = process::command(binary, &["-print_final_stats=1", "-detect_leaks=0"]);
     command
+        .env("FUZZ_TARGET", name)
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
         .arg(format!("-rss_limit_mb={MEMORY_MB_MAX}"))

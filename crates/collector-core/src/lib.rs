@@ -66,6 +66,9 @@ mod source;
 #[cfg(feature = "collector")]
 pub use collector::{Additions, Collector, Options, OwnMetrics, Request, SourceReport};
 pub use group::{Group, Groups};
+#[cfg(all(feature = "fuzzing", feature = "kernel", target_os = "linux"))]
+#[doc(hidden)]
+pub use kernel::fuzzing;
 #[cfg(all(feature = "kernel", target_os = "linux"))]
 pub use kernel::{KernelError, KernelOptions, KernelSampler, MountedSampler};
 pub use model::{Container, ContainerId, Engine, Health, Limits, Network, State};

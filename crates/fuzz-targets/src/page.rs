@@ -1,9 +1,14 @@
 //! Pages: what is encoded is read by an independent parser as the same labels and values; `Accept` always has an answer.
 
+use std::sync::LazyLock;
+
+use collector_core::{Group, Groups};
 use exposition::{
     Encoder, Escaping, Family, Format, Kind, LabelBlock, Number, is_label_name, is_reserved_label_name,
     negotiate, sanitize_label_name, sanitize_metric_name,
 };
+
+use sink_prometheus::{Options, PrometheusSink};
 
 use crate::parse::{self, Labels, Page};
 
@@ -86,5 +91,42 @@ pub(crate) fn accept(data: &[u8]) {
         && !text.contains('"')
     {
         assert_eq!(negotiate(Some(&format!("{text},text/plain;q=0.001"))).format, answer.format, "{text:?}");
+    }
+}
+
+/// The pairs of a page's query, name and value in turn with NUL between them: what is asked for is what is collected.
+pub(crate) fn query(data: &[u8]) {
+    static SINK: LazyLock<PrometheusSink> = LazyLock::new(|| {
+        let mut options = Options::default();
+        options.off = Groups::NONE.with(Group::Io);
+        PrometheusSink::new(options)
+    });
+    let text = String::from_utf8_lossy(data);
+    let words: Vec<&str> = text.split('\0').take(64).collect();
+    let pairs: Vec<(String, String)> =
+        words.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect();
+    let groups = match SINK.groups(&pairs) {
+        Ok(groups) => groups,
+        Err(error) => {
+            // It goes into an answer and perhaps a log: one line, and not all that was sent.
+            let said = error.to_string();
+            assert!(said.len() < 2048 && !said.contains('\n'), "{said:?}");
+            return;
+        }
+    };
+    assert!(!groups.has(Group::Io), "what is switched off is not collected: {pairs:?}");
+    assert!(SINK.shows_root(&pairs).is_ok());
+    let asked = |key: &'static str| pairs.iter().filter(move |(name, _)| name == key).map(|(_, value)| value);
+    let collect: Groups = asked("collect[]").filter_map(|name| Group::parse(name)).collect();
+    let is_subset = groups.iter().all(|group| collect.has(group));
+    assert!(is_subset || collect == Groups::NONE, "{pairs:?}");
+    // Names narrow what is collected, and strangers' parameters change nothing.
+    let mut more = pairs.clone();
+    more.push(("target".to_owned(), "a".to_owned()));
+    assert_eq!(SINK.groups(&more).ok(), Some(groups));
+    more.push(("name[]".to_owned(), "container_cpu_usage_seconds_total".to_owned()));
+    let narrowed = SINK.groups(&more).unwrap_or_else(|error| panic!("{error}"));
+    if asked("name[]").next().is_none() && collect != Groups::NONE {
+        assert!(narrowed.iter().all(|group| groups.has(group)), "{pairs:?}");
     }
 }

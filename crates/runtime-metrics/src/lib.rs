@@ -24,6 +24,16 @@
 
 mod process;
 
+/// What fuzzing calls: a function panics where the parser breaks a promise.
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// `/proc/self/stat` and `/proc/stat`.
+    pub fn process(data: &[u8]) {
+        crate::process::fuzz(data);
+    }
+}
+
 pub use process::ProcessCollector;
 use prometheus::Registry;
 use prometheus::core::Collector;

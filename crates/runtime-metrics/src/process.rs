@@ -9,6 +9,8 @@ use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
 mod linux;
 #[cfg(target_os = "linux")]
 use linux::Source;
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+pub(crate) use linux::fuzz;
 
 /// Elsewhere nothing is measured, so every metric is absent.
 #[cfg(not(target_os = "linux"))]

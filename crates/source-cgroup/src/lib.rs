@@ -58,6 +58,9 @@ compile_error!("source-cgroup scans Linux cgroups: build it for Linux, or leave 
 mod clock;
 #[cfg(target_os = "linux")]
 mod follow;
+#[cfg(all(feature = "fuzzing", target_os = "linux"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(target_os = "linux")]
 mod include;
 #[cfg(target_os = "linux")]

@@ -88,12 +88,8 @@ impl PodmanStore {
         let mut running = Vec::new();
         for (driver, path) in self.files() {
             let Some(text) = read(&path) else { continue };
-            let entries: Vec<&RawValue> = serde_json::from_str(&text).unwrap_or_default();
-            for entry in entries {
-                let container = Object::parse(entry.get()).and_then(|entry| described(&entry, owner));
-                if let Some(mut container) = container
-                    && let Some(pid) = self.pid(driver, &container.id)
-                {
+            for mut container in listed(&text, owner) {
+                if let Some(pid) = self.pid(driver, &container.id) {
                     container.pid = Some(pid);
                     running.push(container);
                 }
@@ -109,6 +105,12 @@ impl PodmanStore {
         let cgroup = read(&self.proc_root.join(format!("{pid}/cgroup")))?;
         cgroup.contains(id.as_str()).then_some(pid)
     }
+}
+
+/// The containers of one `containers.json`, whether they run or not.
+pub(crate) fn listed(text: &str, owner: Owner) -> Vec<Container> {
+    let entries: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+    entries.iter().filter_map(|entry| described(&Object::parse(entry.get())?, owner)).collect()
 }
 
 fn described(entry: &Object<'_>, owner: Owner) -> Option<Container> {

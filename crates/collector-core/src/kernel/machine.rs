@@ -115,7 +115,7 @@ pub(super) fn kib(meminfo: &[u8], key: &[u8]) -> Option<u64> {
 }
 
 /// Distinct pairs of `physical id` and `core id`, and distinct sockets; virtual machines and some architectures name none.
-fn cores_and_sockets(cpuinfo: &str) -> (Option<u64>, Option<u64>) {
+pub(super) fn cores_and_sockets(cpuinfo: &str) -> (Option<u64>, Option<u64>) {
     let mut cores = BTreeSet::new();
     let mut sockets = BTreeSet::new();
     for cpu in cpuinfo.split("\n\n") {

@@ -4,6 +4,8 @@
 //! container's open files; everything that needs more than its own files (limits of ancestors, the writable layer, who owns
 //! a network namespace) is kept here and shared by all probes.
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod layer;
 mod limits;
 mod machine;

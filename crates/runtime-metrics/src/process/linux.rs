@@ -108,6 +108,19 @@ fn boot_seconds(bytes: &[u8]) -> Option<u64> {
     std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
+/// `/proc/self/stat` and `/proc/stat`: to not panic is all, and that a command's name changes nothing.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(data: &[u8]) {
+    let stat = Stat::parse(data);
+    let rest = data.iter().rposition(|byte| *byte == b')').map(|end| &data[end + 1..]);
+    if let Some(rest) = rest {
+        assert_eq!(Stat::parse(&[b"1 (a) b ( c)", rest].concat()), stat);
+    }
+    let boot = boot_seconds(data);
+    let late = [b"cpu  1 2 3\n", data].concat();
+    assert_eq!(boot_seconds(&late), boot);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -3,6 +3,8 @@
 //! The parsers read lazily, field by field. Against them stands `serde_json::Value`, which reads everything: the same
 //! document, written again from a `Value`, must mean the same.
 
+mod numbers;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use collector_core::{ContainerId, Engine, EngineInfo};
@@ -13,7 +15,9 @@ use crate::event::{self, Reading};
 use crate::framing::{Piece, Splitter};
 use crate::json::{Faults, Object};
 use crate::read::{self, ApiVersion, Owner, Seen};
-use crate::{Endpoint, clock};
+use crate::{Endpoint, clock, store};
+
+pub use numbers::stats;
 
 /// Small, so that inputs reach it.
 const DOCUMENT_BYTES_MAX: usize = 4096;
@@ -79,6 +83,39 @@ pub fn list(data: &[u8]) {
     assert_eq!(again.containers, list.containers, "{text}");
     let entries = value.as_array().map_or(0, Vec::len);
     assert_eq!(list.containers.len() as u64 + list.nameless, entries as u64);
+}
+
+/// `GET /libpod/containers/json`: the pods of Podman's containers.
+pub fn pods(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let pods = read::pods(text);
+    let Some(value) = whole(text) else { return };
+    assert_eq!(read::pods(&value.to_string()), pods, "{text}");
+    let entries = value.as_array().map_or(&[][..], Vec::as_slice);
+    let names = |entry: &Value| {
+        let word = |key: &str| entry[key].as_str().filter(|word| !word.is_empty()).map(str::to_owned);
+        Some((word("Id")?, word("PodName")?))
+    };
+    for (id, pod) in &pods {
+        let of_it = |(other, name): (String, String)| other == id.as_str() && *name == **pod;
+        assert!(entries.iter().filter_map(names).any(of_it), "{id} {pod}");
+    }
+}
+
+/// Podman's `containers.json`.
+pub fn store(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let owner = Owner { engine: Engine::Podman, uid: Some(1000) };
+    let listed = store::listed(text, owner);
+    for container in &listed {
+        let id = container.id.as_str();
+        // It becomes part of a path.
+        assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id:?}");
+        assert!(container.name.as_deref().is_none_or(|name| !name.is_empty()));
+        assert_eq!(container.uid, Some(1000));
+    }
+    let Some(value) = whole(text) else { return };
+    assert_eq!(store::listed(&value.to_string(), owner), listed, "{text}");
 }
 
 /// `GET /containers/{id}/json`.
