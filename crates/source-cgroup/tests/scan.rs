@@ -2,134 +2,49 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cgroup_reader::{Layout, Roots, ScanLimits};
+use cgroup_reader::{Roots, ScanLimits};
 use collector_core::{Change, Changes, Container, Engine, Hearing, Inventory, Network, SourceStatus, State};
 use source_cgroup::{Options, ScanInventory};
-use tempfile::TempDir;
+use test_support::{BOOT, Cgroups, Tree};
 use tokio::sync::mpsc::Receiver;
-
-const BOOT: u64 = 1_000_000_000;
 
 fn id(digits: &str) -> String {
     digits.repeat(64 / digits.len())
 }
 
-/// A machine that has been up for a day.
-struct Tree {
-    root: TempDir,
-    layout: Layout,
-}
-
-impl Tree {
-    fn new(layout: Layout) -> Tree {
-        let tree = Tree { root: tempfile::tempdir().unwrap(), layout };
-        tree.write("proc/stat", &format!("cpu 1 2 3\nbtime {BOOT}\n"));
-        tree.write("proc/sys/kernel/osrelease", "6.1.0-test\n");
-        tree.uptime(86_400.0);
-        match layout {
-            Layout::V2 => tree.write("sys/fs/cgroup/cgroup.controllers", "cpu io memory pids\n"),
-            Layout::V1 | Layout::Hybrid => {
-                for controller in ["memory", "cpu,cpuacct", "pids"] {
-                    fs::create_dir_all(tree.path(&format!("sys/fs/cgroup/{controller}"))).unwrap();
-                }
-            }
-        }
-        if layout == Layout::Hybrid {
-            tree.write("sys/fs/cgroup/unified/cgroup.controllers", "\n");
-        }
-        tree
-    }
-
-    fn path(&self, relative: &str) -> PathBuf {
-        self.root.path().join(relative)
-    }
-
-    fn write(&self, relative: &str, text: &str) {
-        let path = self.path(relative);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn uptime(&self, seconds: f64) {
-        self.write("proc/uptime", &format!("{seconds:.2} 1.00\n"));
-    }
-
-    fn directories(&self, cgroup: &str) -> Vec<String> {
-        let mounts: &[&str] = match self.layout {
-            Layout::V2 => &[""],
-            Layout::V1 => &["/memory", "/cpu,cpuacct", "/pids"],
-            Layout::Hybrid => &["/memory", "/cpu,cpuacct", "/pids", "/unified"],
-        };
-        mounts.iter().map(|mount| format!("sys/fs/cgroup{mount}{cgroup}")).collect()
-    }
-
-    /// A cgroup with these processes in it.
-    fn cgroup(&self, cgroup: &str, pids: &[u32]) {
-        let procs: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
-        for directory in self.directories(cgroup) {
-            self.write(&format!("{directory}/cgroup.procs"), &procs);
-        }
-    }
-
-    /// A process that started so many seconds after boot.
-    fn process(&self, pid: u32, seconds: f64) {
-        let hz = rustix_hz();
-        let stat = format!("{pid} (a b) S{} {} 0 0\n", " 0".repeat(18), (seconds * hz) as u64);
-        self.write(&format!("proc/{pid}/stat"), &stat);
-    }
-
-    fn end(&self, pid: u32) {
-        fs::remove_dir_all(self.path(&format!("proc/{pid}"))).unwrap();
-    }
-
-    fn remove(&self, cgroup: &str) {
-        for directory in self.directories(cgroup) {
-            fs::remove_dir_all(self.path(&directory)).unwrap();
-        }
-    }
-
+/// What is asked of a machine here.
+trait Inventories {
     fn inventory(&self) -> Arc<ScanInventory> {
         self.with(|_| {})
     }
 
     /// An hour between scans: whatever happens sooner was asked for.
-    fn with(&self, set: impl FnOnce(&mut Options)) -> Arc<ScanInventory> {
-        let mut options = Options::default();
-        options.interval = Duration::from_secs(3600);
-        set(&mut options);
-        Arc::new(ScanInventory::new(Roots::under(self.root.path()), options))
-    }
+    fn with(&self, set: impl FnOnce(&mut Options)) -> Arc<ScanInventory>;
 
     fn paths(&self) -> Vec<String> {
-        let mut paths: Vec<_> = self
-            .inventory()
-            .containers()
-            .unwrap()
-            .iter()
-            .map(|container| container.cgroup.as_deref().unwrap().to_owned())
-            .collect();
+        let list = self.inventory().containers().unwrap();
+        let mut paths: Vec<_> =
+            list.iter().map(|container| container.cgroup.as_deref().unwrap().to_owned()).collect();
         paths.sort();
         paths
     }
 }
 
-fn rustix_hz() -> f64 {
-    let tree = tempfile::tempdir().unwrap();
-    fs::create_dir_all(tree.path().join("sys/fs/cgroup")).unwrap();
-    fs::write(tree.path().join("sys/fs/cgroup/cgroup.controllers"), "").unwrap();
-    cgroup_reader::Host::detect(&Roots::under(tree.path())).unwrap().units().user_hz as f64
+impl Inventories for Tree {
+    fn with(&self, set: impl FnOnce(&mut Options)) -> Arc<ScanInventory> {
+        let mut options = Options::default();
+        options.interval = Duration::from_secs(3600);
+        set(&mut options);
+        Arc::new(ScanInventory::new(Roots::under(self.root()), options))
+    }
 }
 
 fn after_boot(seconds: u64) -> Option<SystemTime> {
     Some(UNIX_EPOCH + Duration::from_secs(BOOT + seconds))
 }
-
-const LAYOUTS: [Layout; 3] = [Layout::V1, Layout::Hybrid, Layout::V2];
 
 /// The next change within reason.
 async fn next(heard: &mut Receiver<(usize, Change)>) -> Change {
@@ -150,8 +65,8 @@ async fn up(heard: &mut Receiver<(usize, Change)>) {
 
 #[tokio::test]
 async fn what_is_told_of_a_container_in_each_layout() {
-    for (layout, version) in LAYOUTS.into_iter().zip(["cgroup v1", "cgroup hybrid", "cgroup v2"]) {
-        let tree = Tree::new(layout);
+    for (layout, version) in Cgroups::ALL.into_iter().zip(["cgroup v1", "cgroup hybrid", "cgroup v2"]) {
+        let tree = Tree::machine(layout);
         let path = format!("/docker/{}", id("a1"));
         tree.cgroup(&path, &[70, 71]);
         tree.process(70, 5_000.0);
@@ -178,8 +93,8 @@ async fn what_is_told_of_a_container_in_each_layout() {
 
 #[test]
 fn who_counts_as_a_container() {
-    for layout in LAYOUTS {
-        let tree = Tree::new(layout);
+    for layout in Cgroups::ALL {
+        let tree = Tree::machine(layout);
         let uid = "0a1b2c3d_1111_2222_3333_444455556666";
         let [docker, podman, pod, crio, empty, systemd] = [
             format!("/system.slice/docker-{}.scope", id("1")),
@@ -210,7 +125,7 @@ fn who_counts_as_a_container() {
 
 #[test]
 fn containers_in_containers_have_their_own_first_process() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     let outer = format!("/docker/{}", id("1"));
     let inner = format!("{outer}/docker/{}", id("2"));
     tree.cgroup(&outer, &[10]);
@@ -224,7 +139,7 @@ fn containers_in_containers_have_their_own_first_process() {
 
 #[test]
 fn an_id_at_two_places_is_shown_where_it_lives() {
-    let tree = Tree::new(Layout::V1);
+    let tree = Tree::machine(Cgroups::V1);
     tree.cgroup(&format!("/docker/{}", id("1")), &[]);
     tree.cgroup(&format!("/old/{}", id("1")), &[10]);
     tree.process(10, 1.0);
@@ -235,24 +150,23 @@ fn an_id_at_two_places_is_shown_where_it_lives() {
 fn processes_that_cannot_be_seen_still_run() {
     // From another pid namespace the kernel writes 0; with hidepid, /proc has no such directory.
     for pid in [0, 4711] {
-        let tree = Tree::new(Layout::V2);
+        let tree = Tree::machine(Cgroups::V2);
         tree.cgroup(&format!("/docker/{}", id("1")), &[pid]);
         let list = tree.inventory().containers().unwrap();
         assert_eq!((list.len(), list[0].pid, list[0].started_at), (1, None, None), "{pid}");
     }
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     tree.cgroup(&format!("/docker/{}", id("1")), &[10]);
     tree.process(10, 1.0);
-    fs::create_dir_all(tree.path("proc/self/ns")).unwrap();
-    symlink("pid:[4026539999]", tree.path("proc/self/ns/pid")).unwrap();
+    tree.namespace("pid", 4_026_539_999);
     let list = tree.inventory().containers().unwrap();
     assert_eq!(list[0].pid, None, "a pid of another namespace means another process");
 }
 
 #[tokio::test]
 async fn comes_goes_and_says_nothing_when_nothing_happens() {
-    for layout in LAYOUTS {
-        let tree = Tree::new(layout);
+    for layout in Cgroups::ALL {
+        let tree = Tree::machine(layout);
         let (first, second) = (format!("/docker/{}", id("1")), format!("/docker/{}", id("2")));
         tree.cgroup(&first, &[10]);
         tree.process(10, 10.0);
@@ -274,15 +188,15 @@ async fn comes_goes_and_says_nothing_when_nothing_happens() {
         let both = listed(&mut heard).await;
         assert_eq!((both.len(), &both[0]), (2, &before[0]));
 
-        tree.remove(&first);
-        tree.end(10);
+        tree.remove_cgroup(&first);
+        tree.remove("proc/10");
         inventory.relist();
         let left = listed(&mut heard).await;
         assert_eq!(left.iter().map(|container| container.id.as_str()).collect::<Vec<_>>(), [id("2")]);
 
         // The directory stays, as on v1, but nobody is in it.
         tree.cgroup(&second, &[]);
-        tree.end(20);
+        tree.remove("proc/20");
         inventory.relist();
         assert_eq!(listed(&mut heard).await, []);
     }
@@ -290,7 +204,7 @@ async fn comes_goes_and_says_nothing_when_nothing_happens() {
 
 #[tokio::test]
 async fn runs_are_told_apart() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     let path = format!("/docker/{}", id("1"));
     tree.cgroup(&path, &[10, 11]);
     tree.process(10, 1_000.0);
@@ -302,14 +216,14 @@ async fn runs_are_told_apart() {
     assert_eq!(listed(&mut heard).await[0].started_at, after_boot(1_000));
 
     // The oldest process has ended, but one that was there at the last look goes on: the same run.
-    tree.end(10);
+    tree.remove("proc/10");
     tree.cgroup(&path, &[11]);
     inventory.relist();
     let same = listed(&mut heard).await;
     assert_eq!((same[0].started_at, same[0].pid), (after_boot(1_000), Some(11)));
 
     // In the same directory, all processes are younger than the last look: another run.
-    tree.end(11);
+    tree.remove("proc/11");
     tree.cgroup(&path, &[12]);
     tree.process(12, 86_500.0);
     tree.uptime(86_600.0);
@@ -318,7 +232,7 @@ async fn runs_are_told_apart() {
 
     // Another directory is another run, whatever the processes.
     fs::rename(tree.path(&format!("sys/fs/cgroup{path}")), tree.path("sys/fs/cgroup/kept")).unwrap();
-    tree.end(12);
+    tree.remove("proc/12");
     tree.cgroup(&path, &[13]);
     tree.process(13, 86_550.0);
     inventory.relist();
@@ -327,7 +241,7 @@ async fn runs_are_told_apart() {
 
 #[tokio::test]
 async fn the_start_of_a_run_is_kept_when_the_clock_is_set() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     tree.cgroup(&format!("/docker/{}", id("1")), &[10]);
     tree.process(10, 1_000.0);
     let inventory = tree.inventory();
@@ -335,7 +249,7 @@ async fn the_start_of_a_run_is_kept_when_the_clock_is_set() {
     tokio::spawn(Arc::clone(&inventory).run(changes));
     up(&mut heard).await;
     listed(&mut heard).await;
-    tree.write("proc/stat", &format!("btime {}\n", BOOT + 3600));
+    tree.write("proc/stat", format!("btime {}\n", BOOT + 3600));
     tree.cgroup(&format!("/docker/{}", id("2")), &[10]);
     inventory.relist();
     let starts: Vec<_> = listed(&mut heard).await.iter().map(|container| container.started_at).collect();
@@ -344,7 +258,7 @@ async fn the_start_of_a_run_is_kept_when_the_clock_is_set() {
 
 #[tokio::test]
 async fn a_run_is_told_once_its_first_process_has_settled() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     let path = format!("/docker/{}", id("1"));
     // The runtime's helper, which is in the cgroup for a moment.
     tree.cgroup(&path, &[10]);
@@ -353,7 +267,7 @@ async fn a_run_is_told_once_its_first_process_has_settled() {
     tokio::spawn(tree.inventory().run(changes));
     up(&mut heard).await;
     assert_eq!(listed(&mut heard).await, []);
-    tree.end(10);
+    tree.remove("proc/10");
     tree.process(11, 86_400.0);
     tree.cgroup(&path, &[11]);
     tree.uptime(86_401.0);
@@ -364,7 +278,7 @@ async fn a_run_is_told_once_its_first_process_has_settled() {
 
 #[tokio::test]
 async fn without_cgroups_it_says_so_and_waits_for_them() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     fs::rename(tree.path("sys"), tree.path("gone")).unwrap();
     let inventory = tree.inventory();
     let (changes, mut heard) = Changes::channel(8);
@@ -388,7 +302,7 @@ async fn without_cgroups_it_says_so_and_waits_for_them() {
 
 #[tokio::test]
 async fn scans_by_itself() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     let (changes, mut heard) = Changes::channel(8);
     tokio::spawn(tree.with(|options| options.interval = Duration::from_millis(5)).run(changes));
     up(&mut heard).await;
@@ -400,7 +314,7 @@ async fn scans_by_itself() {
 
 #[tokio::test]
 async fn bounds_hold() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     tree.process(10, 1.0);
     for digit in ["1", "2", "3"] {
         tree.cgroup(&format!("/docker/{}", id(digit)), &[10]);
@@ -412,7 +326,7 @@ async fn bounds_hold() {
 
 #[tokio::test]
 async fn ends_with_the_collector_and_rests_while_nobody_listens() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     let (changes, heard) = Changes::channel(8);
     let running = tokio::spawn(tree.inventory().run(changes));
     drop(heard);
@@ -441,7 +355,7 @@ async fn ends_with_the_collector_and_rests_while_nobody_listens() {
 
 #[tokio::test]
 async fn where_engines_answer_they_speak_first() {
-    let tree = Tree::new(Layout::V2);
+    let tree = Tree::machine(Cgroups::V2);
     let [old, young] = ["1", "2"].map(|digit| format!("/docker/{}", id(digit)));
     tree.cgroup(&old, &[10]);
     tree.process(10, 86_399.0);

@@ -65,7 +65,7 @@ impl Tree {
     }
 
     /// Where a path of the tree is, its parents made.
-    fn made(&self, path: &str) -> PathBuf {
+    pub(crate) fn made(&self, path: &str) -> PathBuf {
         let path = self.path(path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).expect("a directory");

@@ -2,9 +2,11 @@
 
 pub mod cgroup_tree;
 pub mod engine;
+pub mod machine;
 pub mod relay;
 pub mod tls;
 
 pub use cgroup_tree::Tree;
 pub use engine::{Answer, RecordedEngine};
+pub use machine::{BOOT, Cgroups};
 pub use relay::Relay;

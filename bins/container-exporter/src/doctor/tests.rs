@@ -4,14 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use cgroup_reader::Roots;
-use tempfile::TempDir;
+use test_support::{Cgroups, Tree};
 
 use super::machine::{Answer, Elsewhere, Rights, ask};
 use super::*;
@@ -26,7 +25,7 @@ type Tried = Result<u16, ErrorKind>;
 
 /// A machine on which all is well, to be spoiled: cgroup v2, Docker, an ordinary user in its group.
 struct Bench {
-    root: TempDir,
+    tree: Tree,
     listeners: RefCell<Vec<UnixListener>>,
     env: BTreeMap<&'static str, String>,
     uid: u32,
@@ -49,7 +48,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let bench = Self {
-            root: tempfile::tempdir().unwrap(),
+            tree: Tree::machine(Cgroups::V2),
             listeners: RefCell::default(),
             env: BTreeMap::new(),
             uid: 1000,
@@ -72,7 +71,6 @@ impl Bench {
             config: String::new(),
             flags: Vec::new(),
         };
-        bench.write("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n");
         bench.write("sys/fs/cgroup/cgroup.subtree_control", "cpuset cpu io memory pids\n");
         bench.write("proc/cgroups", CGROUPS);
         bench.write("proc/cmdline", "root=/dev/vda1 quiet\n");
@@ -89,18 +87,15 @@ impl Bench {
     }
 
     fn path(&self, relative: &str) -> PathBuf {
-        self.root.path().join(relative)
+        self.tree.path(relative)
     }
 
     fn write(&self, relative: &str, text: &str) {
-        let path = self.path(relative);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        self.tree.write(relative, text);
     }
 
     fn remove(&self, relative: &str) {
-        let path = self.path(relative);
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        self.tree.remove(relative);
     }
 
     fn socket(&self, relative: &str) {
@@ -117,10 +112,7 @@ impl Bench {
     }
 
     fn namespace(&self, kind: &str, inode: u64) {
-        let link = self.path(&format!("proc/self/ns/{kind}"));
-        fs::create_dir_all(link.parent().unwrap()).unwrap();
-        _ = fs::remove_file(&link);
-        symlink(format!("{kind}:[{inode}]"), link).unwrap();
+        self.tree.namespace(kind, inode);
     }
 
     /// Cgroup v1 instead, with these controllers.
@@ -153,7 +145,7 @@ impl Bench {
 
     fn containers(&self, count: u64) {
         for number in 0..count {
-            fs::create_dir_all(self.path(&format!("sys/fs/cgroup/docker/{number:064x}"))).unwrap();
+            self.tree.cgroup(&format!("/docker/{number:064x}"), &[]);
         }
     }
 
@@ -167,8 +159,8 @@ impl Bench {
         };
         let fails = |kind: Option<ErrorKind>| kind.map_or(Ok(()), |kind| Err(io::Error::from(kind)));
         let machine = Machine {
-            root: self.root.path().to_owned(),
-            roots: Roots::under(self.root.path()),
+            root: self.tree.root().to_owned(),
+            roots: Roots::under(self.tree.root()),
             env: &|name| self.env.get(name).cloned(),
             uid: self.uid,
             groups: self.groups.clone(),
@@ -205,7 +197,7 @@ impl Bench {
             })
             .collect();
         assert_eq!(report.is_well(), !faults.iter().any(|fault| fault.starts_with("problem")));
-        faults.join("\n").replace(&self.root.path().display().to_string(), "")
+        faults.join("\n").replace(&self.tree.root().display().to_string(), "")
     }
 }
 
@@ -220,7 +212,7 @@ fn check(spoil: impl FnOnce(&mut Bench), expect: &str) {
 #[test]
 fn all_is_well() {
     let bench = Bench::new();
-    let text = bench.report().to_string().replace(&bench.root.path().display().to_string(), "");
+    let text = bench.report().to_string().replace(&bench.tree.root().display().to_string(), "");
     assert_eq!(
         text,
         "ok       docker            29.1.0, API 1.52, at /var/run/docker.sock\n\
