@@ -51,7 +51,13 @@ fn corpora_binaries_and_targets_are_the_same_list() {
         .filter(|name| name != "any")
         .collect();
     assert_eq!(binaries, targets, "fuzz/Cargo.toml");
+    let readme = std::fs::read_to_string(corpus().join("../README.md")).expect("fuzz/README.md");
     for target in TARGETS {
+        assert!(
+            readme.contains(&format!("`{}`", target.name)),
+            "fuzz/README.md does not say what {} reads",
+            target.name
+        );
         let seeds = names(&corpus().join(target.name));
         assert!(seeds.len() >= 2, "{} has {seeds:?}", target.name);
     }

@@ -469,8 +469,35 @@ fn reading() -> impl Strategy<Value = Reading> {
         Just(Reading::Max),
         any::<u64>().prop_map(Reading::int),
         any::<u64>().prop_map(|nanos| Reading::Value(Value::Nanos(nanos))),
-        any::<f64>().prop_map(|float| Reading::Value(Value::Float(float))),
+        float().prop_map(|float| Reading::Value(Value::Float(float))),
     ]
+}
+
+fn float() -> impl Strategy<Value = f64> {
+    prop_oneof![any::<f64>(), Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(-0.0)]
+}
+
+/// What strangers may write into a name or a label.
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "\\PC{1,12}",
+        any::<String>().prop_filter("no word", |word| !word.is_empty()),
+        "[\\\\\"\n\r{},=# \\x00]{1,12}"
+    ]
+}
+
+/// As a page writes it; what follows `NaN` in its bits is lost.
+fn number(text: &str) -> u64 {
+    let value = match text {
+        "+Inf" => f64::INFINITY,
+        "-Inf" => f64::NEG_INFINITY,
+        other => other.parse().expect("a number"),
+    };
+    bits(value)
+}
+
+fn bits(value: f64) -> u64 {
+    if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() }
 }
 
 proptest! {
@@ -513,9 +540,52 @@ proptest! {
             prop_assert_eq!(&parse(&open), &plain);
             let binary = decode(&bytes(&sink, &snapshot, Some(PROTOBUF), &query));
             prop_assert_eq!(
-                binary.into_iter().map(|one| one.series).collect::<Vec<_>>(),
-                plain.into_iter().map(|(series, _)| series).collect::<Vec<_>>()
+                binary.into_iter().map(|one| (one.series, self::bits(one.value))).collect::<Vec<_>>(),
+                plain.into_iter().map(|(series, value)| (series, number(&value))).collect::<Vec<_>>()
             );
+        }
+    }
+
+    /// What engines and the kernel say stands on the page as they said it, in the snapshot's order, in every format.
+    #[test]
+    fn a_page_says_what_the_snapshot_says(
+        all in prop::collection::vec((word(), word(), word(), float(), any::<u64>()), 1..5),
+    ) {
+        let containers = all.iter().enumerate().map(|(at, (name, image, device, percent, read))| {
+            let mut one = container(at, State::Running);
+            one.name = Some(name.as_str().into());
+            one.image = Some(image.as_str().into());
+            let mut sample = Sample::absent(Absence::NotCollected);
+            sample.set(ids::CPU_USAGE_PERCENT, Reading::Value(Value::Float(*percent)));
+            sample.set_in(ids::FS_READS_BYTES, &[device, "8", "0"], Reading::int(*read));
+            with(one, sample)
+        });
+        let snapshot = snapshot(containers.collect());
+        let sink = sink();
+        let lines = |name: &'static str| all.iter().enumerate().map(move |(at, said)| {
+            let mut labels = BTreeMap::from([
+                ("container_id".to_owned(), id(at)[..12].to_owned()),
+                ("container_name".to_owned(), said.0.clone()),
+                ("image".to_owned(), said.1.clone()),
+            ]);
+            let value = if name == "container_cpu_usage_percent" {
+                said.3
+            } else {
+                labels.insert("device".to_owned(), said.2.clone());
+                said.4 as f64
+            };
+            ((name.to_owned(), labels), self::bits(value))
+        }).collect::<Vec<_>>();
+        for name in ["container_cpu_usage_percent", "container_fs_reads_bytes_total"] {
+            let query = [("name[]", name)];
+            for accept in [None, Some(OPEN_METRICS)] {
+                let page = String::from_utf8(bytes(&sink, &snapshot, accept, &query)).expect("UTF-8");
+                let found: Vec<_> = parse(&page).into_iter().map(|(series, value)| (series, number(&value))).collect();
+                prop_assert_eq!(found, lines(name));
+            }
+            let binary = decode(&bytes(&sink, &snapshot, Some(PROTOBUF), &query));
+            let found: Vec<_> = binary.into_iter().map(|one| (one.series, self::bits(one.value))).collect();
+            prop_assert_eq!(found, lines(name));
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use exposition::{Encoder, Family, Histogram, Kind, LabelBlock, Number};
+use exposition::{Encoder, Family, Format, Histogram, Kind, LabelBlock, Number};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
-use crate::same_in_every_format;
+use crate::{same_in_every_format, text};
 
 #[derive(Debug, Clone)]
 struct Series {
@@ -26,6 +26,8 @@ fn number() -> impl Strategy<Value = Number> {
         any::<u64>().prop_map(Number::Nanoseconds),
         (0..10_000_000_000u64).prop_map(Number::Nanoseconds),
         any::<f64>().prop_map(Number::Float),
+        prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(-0.0)]
+            .prop_map(Number::Float),
     ]
 }
 
@@ -80,6 +82,25 @@ fn write(encoder: &mut Encoder, families: &[(Kind, bool, String, Vec<Series>)]) 
     assert_eq!(encoder.refused_samples(), 0);
 }
 
+/// Which series a page has, as numbers of the family and of the series in it; the lines of a histogram are one.
+fn order(page: &str) -> Vec<(usize, usize)> {
+    // A quotation mark within a value is escaped, so nothing but a label looks like one.
+    let number = |line: &str, before: &str, after: char| {
+        let (_, rest) = line.rsplit_once(before)?;
+        rest.split(after).next()?.parse().ok()
+    };
+    let series =
+        |line: &str| Some((number(&line[..line.find('{')?], "family_", '_')?, number(line, "dn=\"", '"')?));
+    let mut found: Vec<_> =
+        page.split('\n').filter(|line| !line.starts_with('#')).filter_map(series).collect();
+    found.dedup();
+    found
+}
+
+fn written_order(families: &[(Kind, bool, String, Vec<Series>)]) -> Vec<(usize, usize)> {
+    families.iter().enumerate().flat_map(|(at, (.., all))| (0..all.len()).map(move |n| (at, n))).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -109,6 +130,9 @@ proptest! {
             }
         }
         prop_assert_eq!(page.samples.len(), plain);
+        for format in [Format::Text004, Format::OpenMetrics100] {
+            prop_assert_eq!(order(&text(format, |encoder| write(encoder, &families))), written_order(&families));
+        }
     }
 
     /// The exact quotient, rounded once: neighbours in both directions are no nearer.
