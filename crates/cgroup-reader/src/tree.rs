@@ -213,7 +213,7 @@ impl Host {
     }
 
     /// The hierarchies with numbers of containers, each once.
-    fn distinct_hierarchies(&self) -> Vec<&Hierarchy> {
+    pub(crate) fn distinct_hierarchies(&self) -> Vec<&Hierarchy> {
         use Controller::{Blkio, Core, Cpu, Cpuacct, Memory, Pids};
         let mut distinct: Vec<&Hierarchy> = Vec::new();
         for controller in [Memory, Cpuacct, Cpu, Pids, Blkio, Core] {

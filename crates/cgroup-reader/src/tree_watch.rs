@@ -12,7 +12,7 @@ use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
 use crate::budget::{FdBudget, FdKind};
-use crate::host::Host;
+use crate::host::{Hierarchy, Host};
 use crate::inotify::{Event, Worker, create, drain};
 use crate::paths::{Found, classify};
 
@@ -41,6 +41,8 @@ pub enum TreeEvent {
 /// Watches the parents of containers' cgroups, on one thread and one inotify instance.
 ///
 /// A cgroup made below a watched one that is no container's (a pod, a slice) is watched too; one that goes is forgotten.
+/// [`TreeWatch::start`] watches the one hierarchy in which all containers show; [`TreeWatch::start_everywhere`] all of them,
+/// and tells of a cgroup once for each that has it.
 #[derive(Debug)]
 pub struct TreeWatch {
     shared: Arc<Shared>,
@@ -49,7 +51,8 @@ pub struct TreeWatch {
 
 #[derive(Debug)]
 struct Shared {
-    host: Host,
+    /// What is watched; a parent is named by the number in here and its path.
+    hierarchies: Vec<Hierarchy>,
     budget: Arc<FdBudget>,
     inotify: OwnedFd,
     parents: Mutex<Parents>,
@@ -57,8 +60,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Parents {
-    by_watch: HashMap<i32, String>,
-    by_cgroup: HashMap<String, i32>,
+    by_watch: HashMap<i32, (usize, String)>,
+    by_cgroup: HashMap<(usize, String), i32>,
 }
 
 /// Why a parent is not watched.
@@ -87,20 +90,37 @@ impl TreeWatch {
         budget: &Arc<FdBudget>,
         changed: impl Fn(TreeEvent) + Send + 'static,
     ) -> io::Result<TreeWatch> {
-        let shared = Arc::new(Shared {
-            host: host.clone(),
-            budget: budget.clone(),
-            inotify: create()?,
-            parents: Mutex::default(),
-        });
-        if let Some(hierarchy) = host.scanned_hierarchy() {
+        TreeWatch::start_in(host.scanned_hierarchy().cloned().into_iter().collect(), budget, changed)
+    }
+
+    /// [`TreeWatch::start`] in every hierarchy that has numbers: on v1 a manager may make a cgroup in some of them only.
+    ///
+    /// # Errors
+    /// As [`TreeWatch::start`].
+    pub fn start_everywhere(
+        host: &Host,
+        budget: &Arc<FdBudget>,
+        changed: impl Fn(TreeEvent) + Send + 'static,
+    ) -> io::Result<TreeWatch> {
+        TreeWatch::start_in(host.distinct_hierarchies().into_iter().cloned().collect(), budget, changed)
+    }
+
+    fn start_in(
+        hierarchies: Vec<Hierarchy>,
+        budget: &Arc<FdBudget>,
+        changed: impl Fn(TreeEvent) + Send + 'static,
+    ) -> io::Result<TreeWatch> {
+        let inotify = create()?;
+        let shared =
+            Arc::new(Shared { hierarchies, budget: budget.clone(), inotify, parents: Mutex::default() });
+        for (at, hierarchy) in shared.hierarchies.iter().enumerate() {
             let root = hierarchy.cgroup("");
             // A root that cannot be watched shows in `parents`.
-            let _ = shared.add(&root);
-            for name in shared.children(&root) {
+            let _ = shared.add(at, &root);
+            for name in shared.children(at, &root) {
                 let child = join(&root, &name);
                 if !is_container(&child) {
-                    let _ = shared.add(&child);
+                    let _ = shared.add(at, &child);
                 }
             }
         }
@@ -115,17 +135,17 @@ impl TreeWatch {
     pub fn add_parents(&self, found: &Found) -> bool {
         let mut has_room = true;
         for (slash, _) in found.path.match_indices('/') {
-            has_room &= self.shared.add(&found.path[..slash.max(1)]) != Err(Refused::Full);
+            has_room &= self.add_parent(&found.path[..slash.max(1)]);
         }
         has_room
     }
 
     /// Watches one cgroup for those made and removed in it. Returns false if there was no room, as [`TreeWatch::add_parents`].
     pub fn add_parent(&self, cgroup: &str) -> bool {
-        self.shared.add(cgroup) != Err(Refused::Full)
+        (0..self.shared.hierarchies.len()).all(|at| self.shared.add(at, cgroup) != Err(Refused::Full))
     }
 
-    /// The number of watched parents.
+    /// The number of watched parents, in all hierarchies.
     #[must_use]
     pub fn parents(&self) -> usize {
         self.shared.lock().by_watch.len()
@@ -156,13 +176,13 @@ impl Shared {
         self.parents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn directory(&self, cgroup: &str) -> Option<PathBuf> {
-        let hierarchy = self.host.scanned_hierarchy()?;
+    fn directory(&self, at: usize, cgroup: &str) -> Option<PathBuf> {
+        let hierarchy = self.hierarchies.get(at)?;
         hierarchy.relative(cgroup).map(|relative| Path::new(&*hierarchy.point).join(relative))
     }
 
-    fn children(&self, cgroup: &str) -> Vec<String> {
-        let Some(Ok(entries)) = self.directory(cgroup).map(fs::read_dir) else { return Vec::new() };
+    fn children(&self, at: usize, cgroup: &str) -> Vec<String> {
+        let Some(Ok(entries)) = self.directory(at, cgroup).map(fs::read_dir) else { return Vec::new() };
         entries
             .flatten()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
@@ -170,10 +190,11 @@ impl Shared {
             .collect()
     }
 
-    fn add(&self, cgroup: &str) -> Result<(), Refused> {
-        let directory = self.directory(cgroup).ok_or(Refused::Unseen)?;
+    fn add(&self, at: usize, cgroup: &str) -> Result<(), Refused> {
+        let directory = self.directory(at, cgroup).ok_or(Refused::Unseen)?;
+        let parent = (at, cgroup.to_owned());
         let mut parents = self.lock();
-        if parents.by_cgroup.contains_key(cgroup) {
+        if parents.by_cgroup.contains_key(&parent) {
             return Ok(());
         }
         if parents.by_watch.len() >= TreeWatch::PARENTS_MAX || !self.budget.take(FdKind::Other) {
@@ -182,9 +203,9 @@ impl Shared {
         let flags = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
         match inotify::add_watch(&self.inotify, directory, flags) {
             Ok(watch) => {
-                parents.by_cgroup.insert(cgroup.to_owned(), watch);
+                parents.by_cgroup.insert(parent.clone(), watch);
                 // One directory under two names would share the watch; the later name holds.
-                if let Some(before) = parents.by_watch.insert(watch, cgroup.to_owned()) {
+                if let Some(before) = parents.by_watch.insert(watch, parent) {
                     parents.by_cgroup.remove(&before);
                     self.budget.give_back(1);
                 }
@@ -225,8 +246,8 @@ impl Shared {
         }
         if event.flags.contains(ReadFlags::IGNORED) {
             let mut parents = self.lock();
-            if let Some(cgroup) = parents.by_watch.remove(&event.watch) {
-                parents.by_cgroup.remove(&cgroup);
+            if let Some(parent) = parents.by_watch.remove(&event.watch) {
+                parents.by_cgroup.remove(&parent);
                 self.budget.give_back(1);
             }
             return;
@@ -234,10 +255,10 @@ impl Shared {
         if !event.flags.contains(ReadFlags::ISDIR) {
             return;
         }
-        let Some(parent) = self.lock().by_watch.get(&event.watch).cloned() else { return };
+        let Some((at, parent)) = self.lock().by_watch.get(&event.watch).cloned() else { return };
         let cgroup = join(&parent, &event.name);
         if event.flags.contains(ReadFlags::CREATE) {
-            self.created(cgroup, DEPTH_MAX, changed);
+            self.created(at, cgroup, DEPTH_MAX, changed);
         } else if event.flags.contains(ReadFlags::DELETE) {
             let found = own(&cgroup);
             changed(TreeEvent::Removed { cgroup, found });
@@ -246,17 +267,17 @@ impl Shared {
 
     /// Tells of a new cgroup, and watches it if it may become a parent. What was made in it before the watch stood is told
     /// from its directory.
-    fn created(&self, cgroup: String, depth_left: usize, changed: &impl Fn(TreeEvent)) {
+    fn created(&self, at: usize, cgroup: String, depth_left: usize, changed: &impl Fn(TreeEvent)) {
         let found = own(&cgroup);
         let follow = depth_left > 0 && !is_container(&cgroup);
         changed(TreeEvent::Created { cgroup: cgroup.clone(), found });
         if !follow {
             return;
         }
-        match self.add(&cgroup) {
+        match self.add(at, &cgroup) {
             Ok(()) => {
-                for name in self.children(&cgroup) {
-                    self.created(join(&cgroup, &name), depth_left - 1, changed);
+                for name in self.children(at, &cgroup) {
+                    self.created(at, join(&cgroup, &name), depth_left - 1, changed);
                 }
             }
             Err(Refused::Full) => changed(TreeEvent::Overflow),

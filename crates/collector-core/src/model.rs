@@ -256,6 +256,13 @@ impl Container {
         }
     }
 
+    /// Whether it is a systemd unit, or a part of one. It has a container's numbers, but nobody who counts containers, or adds
+    /// up what they use, means it: its own containers would count twice.
+    #[must_use]
+    pub fn is_unit(&self) -> bool {
+        self.unit.is_some()
+    }
+
     /// Whether its runtime keeps it in a kernel or machine of its own (gVisor, Kata): the host's cgroup has zeros then, or the
     /// sandbox's own use.
     #[must_use]

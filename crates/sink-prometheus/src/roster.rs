@@ -8,7 +8,7 @@
 use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
 use collector_core::{
-    Container, ContainerSample, Engine, Snapshot,
+    Container, ContainerSample, Snapshot,
     labels::{LabelPolicy, LabelSet},
 };
 use exposition::LabelBlock;
@@ -209,23 +209,22 @@ fn own_labels(container: &Container, cgroup: Option<&str>, profile: Profile) -> 
         (!value.is_empty()).then(|| (name, value.to_owned()))
     };
     let (name, image) = (container.name.as_deref(), container.image.as_deref());
-    let labels = match profile {
+    let unit = [known("slice", container.slice.as_deref()), known("unit", container.unit.as_deref())];
+    let who = match profile {
         Profile::Native => [
             known("container_id", Some(container.id.short())),
             known("container_name", name),
             known("image", image),
-            known("slice", container.slice.as_deref()),
-            known("unit", container.unit.as_deref()),
         ],
         Profile::Cadvisor => {
             let made_up = || format!("/{}/{}", container.engine.as_str(), container.id);
             let id = cgroup.map_or_else(made_up, str::to_owned);
             // cAdvisor names no unit, and dashboards tell containers from units by that.
-            let name = name.filter(|_| container.engine != Engine::Kernel);
-            [known("id", Some(&id)), known("image", image), known("name", name), None, None]
+            let name = name.filter(|_| !container.is_unit());
+            [known("id", Some(&id)), known("image", image), known("name", name)]
         }
     };
-    labels.into_iter().flatten().collect()
+    who.into_iter().chain(unit).flatten().collect()
 }
 
 /// The beginning of a text, whole characters of at most so many bytes.

@@ -250,6 +250,43 @@ fn created_timestamps_tell_when_a_counter_was_zero() {
     assert_eq!(created("container_memory_usage_bytes", Some(1)), None, "no counter");
 }
 
+/// systemd's services, and a container that no engine runs.
+#[test]
+fn units_are_told_from_containers_by_their_labels() {
+    let told = |id: &str, name: &str, unit: Option<&str>| {
+        let mut told = Container::new(ContainerId::new(id), Engine::Kernel, State::Running);
+        (told.name, told.cgroup, told.unit) = (Some(name.into()), Some(id.into()), unit.map(Into::into));
+        told.slice = unit.map(|_| "system.slice".into());
+        with(told, full_sample())
+    };
+    let ssh = told("/system.slice/ssh.service", "ssh.service", Some("ssh.service"));
+    let snapshot = snapshot(vec![told("/default/web", "web", None), ssh]);
+    let labels = |profile: &str| {
+        let page = parse(&text(&sink(), &snapshot, &[("profile", profile)]));
+        let threads = page.into_iter().filter(|((name, _), _)| name == "container_threads");
+        threads.map(|((_, labels), _)| labels).collect::<Vec<_>>()
+    };
+    let map = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let unit = [("slice", "system.slice"), ("unit", "ssh.service")];
+    let native = |id, name| [("container_id", id), ("container_name", name)];
+    assert_eq!(
+        labels("native"),
+        [
+            map(&native("/default/web", "web")),
+            map(&[&native("/system.slice/ssh.service", "ssh.service")[..], &unit].concat()),
+        ]
+    );
+    assert_eq!(
+        labels("cadvisor"),
+        [
+            map(&[("id", "/default/web"), ("name", "web")]),
+            map(&[&[("id", "/system.slice/ssh.service")][..], &unit].concat()),
+        ]
+    );
+}
+
 #[test]
 fn labels_of_strangers_cost_no_page() {
     let mut options = Options::default();

@@ -14,6 +14,10 @@ pub const PATTERN_BYTES_MAX: usize = 1024;
 /// one character, `[ab]` one of a class, `{a,b}` either; `\` takes the next character as it is. A slice is chosen only by
 /// a pattern that ends in `.slice`: it is not a thing that runs, and what is in it has its own numbers.
 ///
+/// The kernel counts what is in a cgroup with that cgroup, so two that nest must not be added up. A pattern that ends in `**`
+/// chooses none of those: a plain cgroup in a unit is part of the unit, and of units that nest the innermost are shown. Any
+/// other last component chooses what it says. What is in a container or a machine is never chosen.
+///
 /// ```
 /// use source_cgroup::Include;
 ///
@@ -36,6 +40,8 @@ pub struct Include {
 struct Pattern {
     glob: GlobMatcher,
     slices: bool,
+    /// Whether it ends in `**`.
+    open: bool,
     /// The directories that every match is in, each with a slash behind.
     prefix: String,
     /// The number of components of every match; `None` where it varies.
@@ -68,11 +74,20 @@ impl Include {
         self.patterns.iter().any(|pattern| pattern.matches(relative))
     }
 
+    /// Whether only patterns that end in `**` want it: they mean whatever runs there, and nothing twice.
+    pub(crate) fn is_open(&self, cgroup: &str) -> bool {
+        let relative = cgroup.trim_start_matches('/');
+        !self.patterns.iter().any(|pattern| !pattern.open && pattern.matches(relative))
+    }
+
     /// What a walk through the tree does with a cgroup. What is in a container is the container's own.
     pub(crate) fn choose(&self, cgroup: &str) -> Choice {
         let relative = cgroup.trim_start_matches('/');
         let enter = || self.patterns.iter().any(|pattern| pattern.leads_below(relative));
-        Choice { take: self.matches(cgroup), enter: classify(cgroup).is_none() && enter() }
+        Choice {
+            take: self.matches(cgroup) && !(is_part_of_unit(cgroup) && self.is_open(cgroup)),
+            enter: classify(cgroup).is_none() && machine(cgroup).is_none() && enter(),
+        }
     }
 }
 
@@ -92,7 +107,8 @@ impl Pattern {
         // Braces and classes may have slashes in them.
         let varies = text.contains("**") || text.contains(['[', '{', '\\']);
         let depth = (!varies).then(|| text.split('/').count());
-        Ok(Pattern { glob: glob.compile_matcher(), slices: text.ends_with(".slice"), prefix, depth })
+        let glob = glob.compile_matcher();
+        Ok(Pattern { glob, slices: text.ends_with(".slice"), open: text.ends_with("**"), prefix, depth })
     }
 
     fn matches(&self, relative: &str) -> bool {
@@ -134,12 +150,12 @@ pub enum PatternProblem {
     BadGlob(String),
 }
 
-/// What systemd calls a cgroup.
+/// What a cgroup is called that is no container with an id of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// Its own name.
+    /// Its own name; of a machine what `machinectl` calls it.
     pub(crate) name: Arc<str>,
-    /// The unit that it is, or is in.
+    /// The systemd unit that it is, or is in; a machine is a container, and none.
     pub(crate) unit: Option<Arc<str>>,
     /// The slice that the unit is in.
     pub(crate) slice: Option<Arc<str>>,
@@ -151,6 +167,9 @@ const UNIT_SUFFIXES: [&str; 5] = [".service", ".scope", ".socket", ".mount", ".s
 impl Names {
     /// Reads them off a path.
     pub(crate) fn of(cgroup: &str) -> Names {
+        if let Some(name) = machine(cgroup) {
+            return Names { name: name.into(), unit: None, slice: None };
+        }
         let names: Vec<&str> = cgroup.split('/').filter(|name| !name.is_empty()).collect();
         let is_slice = |at: &usize| names[*at].ends_with(".slice");
         let is_unit = |at: &usize| UNIT_SUFFIXES.iter().any(|suffix| names[*at].ends_with(suffix));
@@ -166,6 +185,40 @@ impl Names {
             slice: slice.map(shown),
         }
     }
+}
+
+/// Whether the nearest unit above a cgroup is not itself one: a service's own division into workers.
+fn is_part_of_unit(cgroup: &str) -> bool {
+    let is_container = || classify(cgroup).is_some_and(|found| found.path == cgroup);
+    let names = Names::of(cgroup);
+    names.unit.is_some_and(|unit| unit != names.name) && !is_container()
+}
+
+/// The name of the machine whose cgroup this is: what systemd-machined registered (systemd-nspawn, virtual machines) or what
+/// `machinectl start` runs. `None` if it is none's, or is within one.
+fn machine(cgroup: &str) -> Option<String> {
+    let (parent, name) = cgroup.rsplit_once('/')?;
+    let scope = || name.strip_prefix("machine-")?.strip_suffix(".scope");
+    let service = || name.strip_prefix("systemd-nspawn@")?.strip_suffix(".service");
+    let escaped = scope().or_else(service).filter(|_| parent.ends_with("/machine.slice"))?;
+    Some(unhex(escaped)).filter(|name| !name.is_empty())
+}
+
+/// systemd writes `\x2d` for a character that means something in a unit's name, systemd.unit(5). What is not ASCII stays as it is.
+fn unhex(escaped: &str) -> String {
+    let mut parts = escaped.split("\\x");
+    let mut name = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(u8::is_ascii_graphic) {
+            Some(byte) => {
+                name.push(char::from(byte));
+                name.push_str(&part[2..]);
+            }
+            None => name.extend(["\\x", part]),
+        }
+    }
+    name
 }
 
 /// systemd puts `_` before names that the kernel would take for its own files (`cg_escape` in its sources).
@@ -210,6 +263,8 @@ mod tests {
             ("/c", true),
             ("/c/x/y/z", true),
             (&format!("/c/{}", "a".repeat(64)), false),
+            ("/c/machine.slice", true),
+            ("/c/machine.slice/machine-a.scope", false),
         ] {
             assert_eq!(include.choose(cgroup).enter, enter, "{cgroup}");
         }
@@ -260,6 +315,13 @@ mod tests {
             ),
             ("/user.slice/user-0.slice", "user-0.slice", "user-0.slice", "user.slice"),
             ("/user.slice/plain", "plain", "", "user.slice"),
+            // A machine is no unit.
+            (r"/machine.slice/machine-a\x2db.scope", "a-b", "", ""),
+            (r"/machine.slice/machine-a\x2d.scope", "a-", "", ""),
+            (r"/machine.slice/machine-\xff\x0a\x+1\x.scope", r"\xff\x0a\x+1\x", "", ""),
+            ("/machine.slice/systemd-nspawn@a-b.service", "a-b", "", ""),
+            ("/machine.slice/machine-.scope", "machine-.scope", "machine-.scope", "machine.slice"),
+            ("/system.slice/machine-a.scope", "machine-a.scope", "machine-a.scope", "system.slice"),
             ("/system.slice/_cgroup.service", "cgroup.service", "cgroup.service", "system.slice"),
             ("/default/web", "web", "", ""),
             ("/init.scope", "init.scope", "init.scope", ""),

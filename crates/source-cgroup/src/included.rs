@@ -1,6 +1,6 @@
 //! What no engine runs: the cgroups that patterns choose, as containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -145,6 +145,7 @@ impl Eyes for Looker {
             look.containers.push(describe(&cgroup, &run));
             runs.insert(cgroup, run);
         }
+        self.leave_out_outer(&mut look.containers);
         look.containers.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         // Of an id that is there twice the first place is shown.
         look.containers.dedup_by(|b, a| a.id == b.id);
@@ -177,13 +178,25 @@ impl Looker {
         (chosen.cgroups, chosen.truncated)
     }
 
+    /// Of cgroups that nest, an open pattern means the innermost that run.
+    fn leave_out_outer(&self, shown: &mut Vec<Container>) {
+        let mut outer = BTreeSet::new();
+        for cgroup in shown.iter().filter_map(|container| container.cgroup.as_deref()) {
+            outer.extend(cgroup.match_indices('/').map(|(slash, _)| cgroup[..slash].to_owned()));
+        }
+        shown.retain(|container| {
+            let is_outer = |cgroup: &str| outer.contains(cgroup) && self.include.is_open(cgroup);
+            !container.cgroup.as_deref().is_some_and(is_outer)
+        });
+    }
+
     fn start_watch(&self, host: &Host) -> Option<TreeWatch> {
         let (include, wake) = (Arc::clone(&self.include), Arc::clone(&self.wake));
         let concerns = move |cgroup: &str| {
             let choice = include.choose(cgroup);
             choice.take || choice.enter
         };
-        let watch = TreeWatch::start(host, &FdBudget::new(TreeWatch::PARENTS_MAX), move |event| {
+        let watch = TreeWatch::start_everywhere(host, &FdBudget::new(TreeWatch::PARENTS_MAX), move |event| {
             let is_news = match &event {
                 TreeEvent::Created { cgroup, .. } | TreeEvent::Removed { cgroup, .. } => concerns(cgroup),
                 _ => true,

@@ -42,20 +42,20 @@ const fn psi(file: &'static str, line: PsiLine) -> Source {
 
 rows! { super::filesystem::END;
     CONTAINER_COUNT = Row::host(
-        MetricDef::up_down("container.count", Unit::Count("{container}"), G, "Containers by state.").by(STATE),
+        MetricDef::up_down("container.count", Unit::Count("{container}"), G, "Containers by state; systemd units are none.").by(STATE),
         Source::CollectorTable(Dimension::State));
     HOST_EXITS = Row::host(
         MetricDef::counter("host.containers.exits", Unit::Count("{run}"), G,
-            "Runs of containers that ended while the exporter watched, by outcome: exit code 0, another, a signal, an OOM kill, not known.")
+            "Runs of containers (not of systemd units) that ended while the exporter watched, by outcome: exit code 0, another, a signal, an OOM kill, not known.")
             .by(OUTCOME),
         Source::CollectorTable(Dimension::Outcome));
     HOST_OOM_KILLS = Row::host(
         MetricDef::counter("host.containers.oom_kills", Unit::Count("{process}"), G,
-            "Processes of containers killed for want of memory while the exporter watched, in containers already gone too."),
+            "Processes of containers (not of systemd units) killed for want of memory while the exporter watched, in containers already gone too."),
         Source::Collector);
     HOST_CPU_USAGE = Row::host(
         MetricDef::counter("host.containers.cpu.usage", Unit::Seconds, G,
-            "CPU time used by containers while the exporter watched, by those already gone too."),
+            "CPU time used by containers (not by systemd units) while the exporter watched, by those already gone too."),
         Source::Collector);
     HOST_CPU_WAITING = Row::host(
         MetricDef::counter("host.pressure.cpu.waiting", Unit::Seconds, G, "Time in which at least one task of the host waited for a CPU."),

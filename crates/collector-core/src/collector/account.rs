@@ -66,11 +66,13 @@ impl Outcome {
     }
 }
 
-/// Host-wide counts. They outlive the containers.
+/// Host-wide counts of containers. They outlive these. Units are not among them, see [`crate::Container::is_unit`].
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     exits: [AtomicU64; OUTCOMES.len()],
     oom_kills: AtomicU64,
+    /// In units, for whoever has to know whose a kill was.
+    oom_kills_of_units: AtomicU64,
     cpu_nanos: AtomicU64,
 }
 
@@ -84,6 +86,10 @@ impl Totals {
         self.oom_kills.fetch_add(more, Relaxed);
     }
 
+    pub(super) fn oom_kills_of_unit(&self, more: u64) {
+        self.oom_kills_of_units.fetch_add(more, Relaxed);
+    }
+
     pub(super) fn cpu(&self, nanos: u64) {
         self.cpu_nanos.fetch_add(nanos, Relaxed);
     }
@@ -95,6 +101,11 @@ impl Totals {
 
     pub(super) fn oom_kills_total(&self) -> u64 {
         self.oom_kills.load(Relaxed)
+    }
+
+    /// Those of units, too.
+    pub(super) fn oom_kills_seen(&self) -> u64 {
+        self.oom_kills_total().saturating_add(self.oom_kills_of_units.load(Relaxed))
     }
 
     pub(super) fn cpu_nanos_total(&self) -> u64 {

@@ -61,7 +61,7 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
         .into_iter()
         .map(|(entry, sample)| {
             let shown = entry.shown();
-            counts[shown.container.state as usize] += 1;
+            counts[shown.container.state as usize] += u64::from(!shown.container.is_unit());
             let runs = shown.container.state.has_processes();
             let sample = sample
                 .unwrap_or_else(|| nothing_read(if runs { Absence::Timeout } else { Absence::NotRunning }));

@@ -342,7 +342,8 @@ impl Entry {
             return;
         }
         if let Some(usage) = sample.get(ids::CPU_USAGE).as_u64() {
-            shared.totals.cpu(state.current.cpu.read(usage));
+            let rise = state.current.cpu.read(usage);
+            state.count_cpu(rise, shared);
             let percent = state.current.window.observe(CpuReading::new(now, usage));
             sample.set(ids::CPU_USAGE_PERCENT, Reading::float(percent));
         }
@@ -412,14 +413,13 @@ impl EntryState {
     fn count_kills(&mut self, rise: u64, shared: &Shared) {
         let more = rise.saturating_sub(self.current.oom_assumed);
         self.current.oom_assumed = self.current.oom_assumed.saturating_sub(rise);
-        self.current.oom_kills += more;
-        self.oom_events += more;
-        shared.totals.oom_kills(more);
+        self.count_oom(more, shared);
     }
 
     /// A list may show a run before anybody says when it began, and it may be read by then.
     fn count_from_the_start(&mut self, shared: &Shared) {
-        shared.totals.cpu(self.current.cpu.was_born());
+        let used = self.current.cpu.was_born();
+        self.count_cpu(used, shared);
         let kills = self.current.oom.was_born();
         self.count_kills(kills, shared);
     }
@@ -436,7 +436,25 @@ impl EntryState {
         let engine_says = after.is_some_and(|container| container.oom_killed) || self.current.oom_hint;
         self.count_oom_unseen(engine_says, shared);
         let oom = self.current.oom_kills > 0 || engine_says;
-        shared.totals.exit(Outcome::of(after.and_then(|container| container.exit_code), oom));
+        if !self.container.is_unit() {
+            shared.totals.exit(Outcome::of(after.and_then(|container| container.exit_code), oom));
+        }
+    }
+
+    fn count_cpu(&self, nanos: u64, shared: &Shared) {
+        if !self.container.is_unit() {
+            shared.totals.cpu(nanos);
+        }
+    }
+
+    fn count_oom(&mut self, more: u64, shared: &Shared) {
+        self.current.oom_kills += more;
+        self.oom_events += more;
+        if self.container.is_unit() {
+            shared.totals.oom_kills_of_unit(more);
+        } else {
+            shared.totals.oom_kills(more);
+        }
     }
 
     /// The engine may tell of an OOM kill only after it told of the end.
@@ -446,7 +464,7 @@ impl EntryState {
 
     fn note_kills_around(&mut self, run: u64, around: Option<u64>, shared: &Shared) {
         if self.run == run {
-            self.current.around = around.map(|kills| (kills, shared.totals.oom_kills_total()));
+            self.current.around = around.map(|kills| (kills, shared.totals.oom_kills_seen()));
         }
     }
 
@@ -455,7 +473,7 @@ impl EntryState {
     /// had it, and this one's memory events had changed, it is this one's.
     fn seek_unread_kill(&mut self, around: Option<u64>, shared: &Shared) {
         let (Some((before, counted)), Some(now)) = (self.current.around, around) else { return };
-        let others = shared.totals.oom_kills_total().saturating_sub(counted);
+        let others = shared.totals.oom_kills_seen().saturating_sub(counted);
         if self.current.memory_event && now.saturating_sub(before) > others {
             self.current.oom_hint = true;
             self.count_oom_unseen(true, shared);
@@ -466,10 +484,8 @@ impl EntryState {
     fn count_oom_unseen(&mut self, engine_says: bool, shared: &Shared) {
         let unseen = self.current.ended && (self.current.missed || !self.current.oom_read);
         if engine_says && unseen && self.current.oom_kills == 0 {
-            self.current.oom_kills = 1;
             self.current.oom_assumed = 1;
-            self.oom_events += 1;
-            shared.totals.oom_kills(1);
+            self.count_oom(1, shared);
         }
     }
 }

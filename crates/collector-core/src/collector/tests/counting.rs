@@ -223,6 +223,29 @@ async fn the_hosts_cpu_time_includes_the_gone() {
     assert_eq!(host.host.get(ids::HOST_CPU_USAGE), Reading::Value(Value::Nanos(5_000_000_000)));
 }
 
+/// A unit around containers uses what they use: added up, that would count twice.
+#[tokio::test]
+async fn a_unit_is_no_container_to_whoever_counts_those() {
+    let rig = Rig::new();
+    let unit = |n| Container { unit: Some("a.service".into()), ..running("a", n) };
+    rig.set("a", |numbers| (numbers.cpu_seconds, numbers.oom_kills) = (2.0, Some(3)));
+    rig.set("b", |numbers| (numbers.cpu_seconds, numbers.oom_kills) = (1.0, Some(1)));
+    rig.start(&unit(1)).await;
+    rig.start(&running("b", 1)).await;
+    let snapshot = rig.snapshot().await;
+    assert_eq!(nonzero(&snapshot.host, ids::CONTAINER_COUNT), named(&[("running", 1)]));
+    assert_eq!(snapshot.host.get(ids::HOST_CPU_USAGE), Reading::Value(Value::Nanos(1_000_000_000)));
+    assert_eq!(snapshot.host.get(ids::HOST_OOM_KILLS), Reading::int(1));
+    // It has all of its own.
+    let sample = &shown(&snapshot, "a").sample;
+    assert_eq!(sample.get(ids::CPU_USAGE), Reading::Value(Value::Nanos(2_000_000_000)));
+    assert_eq!(sample.get(ids::OOM_EVENTS), Reading::int(3));
+    rig.tell(Change::Gone(ContainerId::new("a"))).await;
+    assert_eq!(rig.exits().await, []);
+    rig.tell(Change::Gone(ContainerId::new("b"))).await;
+    assert_eq!(rig.exits().await, named(&[("unknown", 1)]));
+}
+
 /// One that the engine told to have ended before an inspect could tell that it ran.
 #[tokio::test]
 async fn a_run_that_passed_between_two_descriptions_counts() {
@@ -305,19 +328,22 @@ async fn a_kill_that_only_the_parent_still_has_counts_where_it_can_be_no_others(
         assert_eq!(rig.exits().await, named(&[(outcome, 1)]));
     }
 
-    // The kill was another's, who is known to have had it.
-    let rig = Rig::new();
-    rig.set("a", |numbers| (numbers.oom_kills, numbers.around) = (Some(0), Some(7)));
-    rig.set("b", |numbers| (numbers.oom_kills, numbers.around) = (Some(0), Some(7)));
-    rig.start(&running("a", 1)).await;
-    rig.start(&running("b", 2)).await;
-    rig.signal("a", Signal::MemoryEvent);
-    rig.set("b", |numbers| numbers.oom_kills = Some(1));
-    rig.signal("b", Signal::MemoryEvent);
-    around(&rig, 8, true);
-    rig.signal("a", Signal::Exited);
-    rig.upsert(&ended(&running("a", 1), 137)).await;
-    let snapshot = rig.snapshot().await;
-    assert_eq!(snapshot.host.get(ids::HOST_OOM_KILLS), Reading::int(1));
-    assert_eq!(shown(&snapshot, "a").sample.get(ids::OOM_EVENTS), Reading::int(0));
+    // The kill was another's, who is known to have had it: a container, or a unit.
+    for unit in [None, Some("b.service".into())] {
+        let kills = u64::from(unit.is_none());
+        let rig = Rig::new();
+        rig.set("a", |numbers| (numbers.oom_kills, numbers.around) = (Some(0), Some(7)));
+        rig.set("b", |numbers| (numbers.oom_kills, numbers.around) = (Some(0), Some(7)));
+        rig.start(&running("a", 1)).await;
+        rig.start(&Container { unit, ..running("b", 2) }).await;
+        rig.signal("a", Signal::MemoryEvent);
+        rig.set("b", |numbers| numbers.oom_kills = Some(1));
+        rig.signal("b", Signal::MemoryEvent);
+        around(&rig, 8, true);
+        rig.signal("a", Signal::Exited);
+        rig.upsert(&ended(&running("a", 1), 137)).await;
+        let snapshot = rig.snapshot().await;
+        assert_eq!(snapshot.host.get(ids::HOST_OOM_KILLS), Reading::int(kills));
+        assert_eq!(shown(&snapshot, "a").sample.get(ids::OOM_EVENTS), Reading::int(0));
+    }
 }
