@@ -1,5 +1,7 @@
 //! What no engine runs: systemd's services, and plain cgroups, by `cgroup.include`.
 
+mod alone;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -7,6 +9,22 @@ use crate::harness::{Exporter, Page, Scope, Setup, await_until, leave_out, numbe
 
 const CPU: &str = "container_cpu_usage_seconds_total";
 const MEMORY: &str = "container_memory_usage_bytes";
+
+/// Where hierarchies are mounted; `true` for those that have numbers.
+fn mounts() -> Vec<(PathBuf, bool)> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
+    let points = mounts.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let counts = |option| ["memory", "cpuacct", "pids"].contains(&option);
+        let has_numbers = match *words.get(2)? {
+            "cgroup2" => true,
+            "cgroup" => words.get(3)?.split(',').any(counts),
+            _ => return None,
+        };
+        Some((PathBuf::from(words[1]), has_numbers))
+    });
+    points.collect()
+}
 
 /// A cgroup in every hierarchy that is mounted; it goes with its processes.
 struct Cgroup {
@@ -18,17 +36,9 @@ struct Cgroup {
 impl Cgroup {
     /// `None` where none can be made.
     fn new(name: &str) -> Option<Self> {
-        let mounts = std::fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
-        let points = mounts.lines().filter_map(|line| {
-            let words: Vec<&str> = line.split(' ').collect();
-            let counts = ["memory", "cpuacct", "pids"];
-            let options = words.get(3)?;
-            let is_wanted = words.get(2) == Some(&"cgroup2")
-                || words.get(2) == Some(&"cgroup") && options.split(',').any(|one| counts.contains(&one));
-            is_wanted.then(|| PathBuf::from(words[1]))
-        });
         let mut directories = Vec::new();
-        for directory in points.map(|point| point.join(name)) {
+        for directory in mounts().into_iter().filter(|(_, counts)| *counts).map(|(point, _)| point.join(name))
+        {
             match std::fs::create_dir_all(&directory) {
                 Ok(()) => directories.push(directory),
                 Err(error) => return skip(format!("{}: {error}", directory.display())),
@@ -161,6 +171,16 @@ impl Drop for Service {
     }
 }
 
+/// Whether systemd runs here; where not, it is said what is left to other hosts. No skip: nothing that could be installed would
+/// make this one of them.
+pub(crate) fn has_systemd(what: &str) -> bool {
+    let runs = Path::new("/run/systemd/system").is_dir();
+    if !runs {
+        leave_out("there is no systemd here", what);
+    }
+    runs
+}
+
 fn shown_by_systemd(unit: &str, property: &str) -> Option<f64> {
     let output = Command::new("systemctl").args(["show", "--value", "-p", property, unit]).output().ok()?;
     number(&String::from_utf8_lossy(&output.stdout))
@@ -169,12 +189,10 @@ fn shown_by_systemd(unit: &str, property: &str) -> Option<f64> {
 #[test]
 fn a_service_has_the_numbers_of_systemctl_show() {
     let Some(scope) = Scope::new("service") else { return };
-    if !Path::new("/run/systemd/system").is_dir() {
-        // No skip: nothing that could be installed would make it one of those hosts.
-        leave_out("there is no systemd here", "what `systemctl show` says of the same unit");
+    if !has_systemd("what `systemctl show` says of the same unit") {
         return;
     }
-    let exporter = including(scope.exporter_of_all(), "system.slice/*.service");
+    let exporter = including(scope.exporter(), "system.slice/*.service");
     let unit = format!("{}.service", scope.name("unit"));
     let service = Service(unit.clone());
     let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exec sleep 600";
@@ -199,7 +217,15 @@ fn a_service_has_the_numbers_of_systemctl_show() {
         let shown = exporter.try_scrape()?.value(MEMORY, &labels)?;
         ((shown - bytes).abs() < 1.0 && bytes > 0.0).then_some(())
     });
-    assert_eq!(exporter.scrape().all("container_info", &labels).len(), 1);
+    let page = exporter.scrape();
+    assert_eq!(page.all("container_info", &labels).len(), 1);
+    let running = page.expect("container_count", &[("state", "running")]);
+    let used = page.expect("host_containers_cpu_usage_seconds_total", &[]);
+    assert_eq!((running, used), (0.0, 0.0), "a unit is no container");
+    let page = exporter.scrape_at("/metrics?profile=cadvisor");
+    let id = format!("/system.slice/{unit}");
+    let shown = page.all(CPU, &[("id", &id), ("name", ""), ("slice", "system.slice"), ("unit", &unit)]);
+    assert_eq!(shown.len(), 1);
     drop(service);
     exporter.await_page("the service is gone", |page| page.all(CPU, &labels).is_empty().then_some(()));
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Setup, kernel, skip};
 
-const IMAGE: &str = "busybox:local";
+/// The image of all containers: a busybox.
+pub(crate) const IMAGE: &str = "busybox:local";
 
 /// How the engine is reached.
 pub(super) struct Engine {
