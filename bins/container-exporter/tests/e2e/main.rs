@@ -19,6 +19,7 @@ mod absent;
 mod cli;
 mod contained;
 mod cpu;
+mod deployed;
 mod faults;
 mod filesystem;
 mod io;
