@@ -399,7 +399,7 @@ fn engines_of_users() {
     let bench = Bench::new();
     bench.socket("run/user/1000/podman/podman.sock");
     bench.socket("run/user/1001/docker.sock");
-    let text = bench.report().to_string().replace(&bench.root.path().display().to_string(), "");
+    let text = bench.report().to_string().replace(&bench.tree.root().display().to_string(), "");
     let engines: Vec<&str> = text.lines().take_while(|line| !line.contains("cgroups")).collect();
     assert_eq!(
         engines,
