@@ -246,7 +246,10 @@ impl Engine {
         let directory = self.record.path(record::OWN_ENGINES);
         std::fs::create_dir_all(&directory)
             .context(|| format!("failed to create {}", directory.display()))?;
-        let mut variables = vec![("CONTAINER_EXPORTER_E2E_DIRECTORY", directory)];
+        let mut variables = vec![
+            ("CONTAINER_EXPORTER_E2E_DIRECTORY", directory),
+            ("CONTAINER_EXPORTER_E2E_BRIDGE", PathBuf::from(self.record.bridge())),
+        ];
         if let Some(built) = &self.programs.built {
             variables.push(("CONTAINER_EXPORTER_E2E_DOCKERD", built.dockerd.clone()));
             variables.push(("CONTAINER_EXPORTER_E2E_RUNC", built.runc.clone()));

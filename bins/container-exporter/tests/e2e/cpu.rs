@@ -128,7 +128,9 @@ fn a_first_scrape_has_no_percentage_of_nothing() {
     let page = exporter.await_container(&container.name);
     // Absent or measured over at least 0.9 s; never the 0 that a first sample would give.
     let first = page.of(PERCENT, &container.name);
-    assert!(first.is_none_or(|percent| percent > 5.0), "{first:?}");
+    let least =
+        if tells_time("that a busy loop gets a twentieth of a core") { 5.0 } else { f64::MIN_POSITIVE };
+    assert!(first.is_none_or(|percent| percent >= least), "{first:?}");
     let percent = exporter.await_page("a percentage", |page| page.of(PERCENT, &container.name));
-    assert!((5.0..=60.0).contains(&percent), "half a core at most, and it is busy: {percent}");
+    assert!((least..=60.0).contains(&percent), "half a core at most, and it is busy: {percent}");
 }

@@ -96,7 +96,9 @@ impl Daemon {
         ] {
             command.arg(flag).arg(self.path(name));
         }
-        command.args(["--host", &self.host(), "--bridge=none", "--iptables=false", "--ip6tables=false"]);
+        // One that is told to have none would remove the docker0 of another engine.
+        let bridge = std::env::var("CONTAINER_EXPORTER_E2E_BRIDGE").unwrap_or_else(|_| "docker0".to_owned());
+        command.args(["--host", &self.host(), "--bridge", &bridge, "--iptables=false", "--ip6tables=false"]);
         if self.live_restore == LiveRestore::On {
             command.arg("--live-restore");
         }
