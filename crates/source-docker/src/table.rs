@@ -558,7 +558,9 @@ impl Entry {
             _ => false,
         };
         let moved = known.state != listed.state;
-        if runs != known.state.has_processes() {
+        // Docker tells of an end before its list knows it. Only an inspect tells that from a start whose event was lost.
+        let is_told_over = runs && !known.state.has_processes() && self.ended_at.is_some();
+        if !is_told_over && runs != known.state.has_processes() {
             known.pid = None;
             if runs {
                 known.started_at = None;
@@ -567,7 +569,9 @@ impl Entry {
                 known.exit_code = listed.exit_code;
             }
         }
-        known.state = listed.state;
+        if !is_told_over {
+            known.state = listed.state;
+        }
         if self.inspect != Inspect::Idle {
             return false;
         }

@@ -136,6 +136,24 @@ fn a_list_does_not_undo_what_events_said_since() {
 }
 
 #[test]
+fn a_list_that_does_not_know_of_an_end_yet_does_not_revive() {
+    let mut table = Table::new(OWNER, 10);
+    table.event(&event(Kind::Started, 10));
+    answer(&mut table, run(7, 10));
+    table.event(&event(Kind::Died(Some(0)), 11));
+    let mut over = run(0, 10);
+    over.container.state = State::Exited;
+    over.container.finished_at = Some(at(11));
+    answer(&mut table, over);
+    table.list_asked();
+    table.listed(listed(State::Running, "Up Less than a second"), at(12));
+    let Change::Listed(list) = table.whole() else { panic!("a list") };
+    assert_eq!(list[0].state, State::Exited);
+    // It may have been started by an event that was lost: an inspect tells.
+    assert_eq!(answer(&mut table, run(8, 12)), [(State::Running, Some(8))]);
+}
+
+#[test]
 fn a_list_shows_lost_events() {
     let mut table = Table::new(OWNER, 10);
     table.event(&event(Kind::Started, 10));

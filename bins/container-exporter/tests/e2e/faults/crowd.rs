@@ -1,10 +1,11 @@
 //! Many containers, few descriptors, and containers that come and go without end: made cgroups and a recorded engine.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::made::Made;
 use super::{Held, USED, exits};
-use crate::harness::Page;
+use crate::harness::{Exporter, Page, Scope, say, tells_time};
 
 /// How many containers have numbers.
 fn measured(page: &Page) -> usize {
@@ -36,17 +37,58 @@ fn five_hundred_containers_are_served_with_256_descriptors() {
     assert_eq!(exits(&exporter.scrape()), 500.0);
 }
 
-#[test]
-fn twenty_containers_a_second_leave_nothing_behind() {
-    const CONTAINERS: u32 = 80;
+/// What there is after each round.
+struct Rounds(Vec<(Held, usize)>);
+
+/// Connections to the engine are kept: one for each of the inspects that it is asked for at a time, and one for a list.
+const CONNECTIONS_MORE: usize = 5;
+
+impl Rounds {
+    /// Waits until all of so many runs are counted, and nothing is shown of them.
+    #[track_caller]
+    fn end_one(&mut self, exporter: &Exporter, runs: u32) {
+        let expected = f64::from(runs);
+        let page = exporter.await_page("every end is counted and nobody is left", |page| {
+            let left = page.lines.iter().any(|line| !line.label("container_id").is_empty());
+            (exits(page) >= expected && !left).then(|| page.clone())
+        });
+        assert_eq!(exits(&page), expected, "each once: {:#?}", page.all("host_containers_exits_total", &[]));
+        self.0.push((Held::by(exporter), page.lines.len()));
+    }
+
+    /// Nothing is left of a round, whatever it is.
+    #[track_caller]
+    fn assert_flat(&self) {
+        let (first, series) = &self.0[0];
+        for (later, of_later) in &self.0[1..] {
+            assert_eq!(of_later, series, "no series is left");
+            for (kind, count) in &later.descriptors {
+                let more = if kind.starts_with("socket") { CONNECTIONS_MORE } else { 0 };
+                let most = first.descriptors.get(kind).copied().unwrap_or(0) + more;
+                assert!(*count <= most, "{kind}: {later:?} after {first:?}");
+            }
+            assert!(later.inotify_watches <= first.inotify_watches, "{later:?} after {first:?}");
+            assert!(later.threads <= first.threads, "{later:?} after {first:?}");
+        }
+        let [second, third] = [1, 2].map(|round| self.0[round].0.resident_bytes);
+        say(&format!(
+            "after the rounds: {:?}",
+            self.0.iter().map(|(held, _)| held.resident_bytes).collect::<Vec<_>>()
+        ));
+        assert!(third <= second * 1.1, "{third} bytes resident after {second}");
+    }
+}
+
+/// Three rounds of so many made containers, twenty a second.
+pub(super) fn twenty_a_second(containers: u32) {
     const PACE: Duration = Duration::from_millis(50);
     let Some(mut made) = Made::new() else { return };
     let exporter = made.setup().start();
-    let mut rounds: Vec<(Held, usize)> = Vec::new();
+    let mut rounds = Rounds(Vec::new());
     for round in 1..=3 {
         let mut due = Instant::now();
         let mut alive = std::collections::VecDeque::new();
-        for _ in 0..CONTAINERS {
+        for _ in 0..containers {
             alive.push_back(made.start());
             if alive.len() > 10 {
                 made.end(&alive.pop_front().expect("there are ten"));
@@ -57,26 +99,47 @@ fn twenty_containers_a_second_leave_nothing_behind() {
         }
         exporter.await_page("the last ones have numbers", |page| (measured(page) == 10).then_some(()));
         made.end_all();
-        let expected = f64::from(round * CONTAINERS);
-        let page = exporter.await_page("every end is counted and nobody is left", |page| {
-            let left = page.lines.iter().any(|line| !line.label("container_id").is_empty());
-            (exits(page) >= expected && !left).then(|| page.clone())
+        rounds.end_one(&exporter, round * containers);
+    }
+    rounds.assert_flat();
+}
+
+#[test]
+fn twenty_containers_a_second_for_a_minute_leave_nothing_behind() {
+    twenty_a_second(if tells_time("twenty containers a second for a whole minute") { 400 } else { 80 });
+}
+
+/// Three rounds of so many real containers, as fast as the engine can.
+pub(super) fn as_fast_as_the_engine_can(containers: u32) {
+    const AT_ONCE: u32 = 8;
+    let Some(scope) = Scope::new("churn") else { return };
+    let exporter = scope.exporter().start();
+    let mut rounds = Rounds(Vec::new());
+    for round in 1..=3 {
+        let next = AtomicU32::new(0);
+        std::thread::scope(|threads| {
+            let work = || loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= containers {
+                    return;
+                }
+                let name = scope.name(&format!("{round}-{number}"));
+                scope.cli(&["run", "--rm", "--network", "none", "--name", &name, "busybox:local", "true"]);
+            };
+            (0..AT_ONCE).for_each(|_| _ = threads.spawn(work));
         });
-        assert_eq!(exits(&page), expected, "each once");
-        let series = page.lines.len();
-        rounds.push((Held::by(&exporter), series));
+        rounds.end_one(&exporter, round * containers);
     }
-    let (first, series) = &rounds[0];
-    for (later, of_later) in &rounds[1..] {
-        assert_eq!(of_later, series, "no series is left");
-        // Connections come and go with requests: a few more or less at a moment are no leak of eighty containers.
-        let most = first.descriptors() + 8;
-        assert!(later.descriptors() <= most, "descriptors are left: {later:?} after {first:?}");
-        assert!(later.inotify_watches <= first.inotify_watches, "{later:?} after {first:?}");
-        assert!(later.threads <= first.threads, "{later:?} after {first:?}");
-    }
-    let [second, third] = [1, 2].map(|round| rounds[round].0.resident_bytes);
-    assert!(third <= second * 1.1, "{third} bytes resident after {second}");
+    rounds.assert_flat();
+}
+
+#[test]
+fn three_hundred_real_containers_leave_nothing_behind() {
+    as_fast_as_the_engine_can(if tells_time("all of 300 real containers, one after the other") {
+        100
+    } else {
+        10
+    });
 }
 
 #[test]
