@@ -110,20 +110,10 @@ fn by_name<'a>(list: &'a [Container], name: &str) -> &'a Container {
     list.iter().find(|c| c.name.as_deref() == Some(name)).unwrap_or_else(|| panic!("no {name} in {list:#?}"))
 }
 
-/// Answers the list and the inspects of Engine 20.10.
-fn record(engine: &RecordedEngine) {
-    engine.answer("/containers/json", Answer::text(fixture("engine-20.10/list.json")));
-    for name in ["web", "renamed", "host", "none", "share", "fail", "made", "oom", "policy"] {
-        let body = fixture(&format!("engine-20.10/inspect-{name}.json"));
-        let id = body.split('"').nth(3).unwrap().to_owned();
-        engine.answer(&format!("/containers/{id}/json"), Answer::text(body));
-    }
-}
-
 #[tokio::test]
 async fn a_real_engine_is_listed_whole() {
     let engine = RecordedEngine::start();
-    record(&engine);
+    engine.play_docker();
     let mut watch = watch(options(&engine));
     let list = watch.list().await;
     assert_eq!(list.len(), 9);
@@ -169,12 +159,15 @@ async fn a_real_engine_is_listed_whole() {
 #[tokio::test]
 async fn subscribes_first_and_is_silent_afterwards() {
     let engine = RecordedEngine::start();
-    record(&engine);
+    engine.play_docker();
     let mut options = options(&engine);
     options.ping_interval = Duration::from_millis(40);
     let mut watch = watch(options);
     watch.list().await;
-    engine.wait_for("_ping", 2).await;
+    // The list, nine inspects, and what the engine says of itself.
+    for (part, count) in [("/json", 10), ("/version", 1), ("/info", 1), ("_ping", 2)] {
+        engine.wait_for(part, count).await;
+    }
     let before = engine.requests();
     let place = |part: &str| before.iter().position(|target| target.contains(part)).unwrap();
     assert!(place("/events") < place("/containers/json"), "{before:#?}");
@@ -316,11 +309,7 @@ async fn one_bad_container_costs_no_good_one() {
 #[tokio::test]
 async fn strange_events_never_end_the_stream() {
     let engine = RecordedEngine::start();
-    engine.headers(&[
-        ("api-version", "1.41"),
-        ("libpod-api-version", "5.4.2"),
-        ("server", "Libpod/5.4.2 (linux)"),
-    ]);
+    engine.say_podman();
     engine.answer("/containers/json", Answer::text(fixture("podman/odd-list.json")));
     let mut watch = watch(options(&engine));
     let list = watch.list().await;
@@ -486,7 +475,7 @@ async fn stopped_containers_are_bounded_newest_first() {
 #[tokio::test]
 async fn an_engine_that_nobody_asked_for_is_not_spoken_of_before_it_is_there() {
     let mut engine = RecordedEngine::start();
-    record(&engine);
+    engine.play_docker();
     let mut absent = options(&engine);
     absent.optional = true;
     absent.look_interval = Duration::from_millis(5);

@@ -16,19 +16,7 @@ const INPOD_THERE: &str = "ec96efdcede6c42a4df122a701f14497385d6f6ece1e50560e64b
 
 fn podman() -> RecordedEngine {
     let engine = RecordedEngine::start();
-    engine.headers(&[
-        ("api-version", "1.41"),
-        ("libpod-api-version", "5.4.2"),
-        ("server", "Libpod/5.4.2 (linux)"),
-    ]);
-    for (path, file) in [("/containers/json", "list"), ("/version", "version"), ("/info", "info")] {
-        engine.answer(path, Answer::text(fixture(&format!("podman/{file}.json"))));
-    }
-    for name in ["inpod", "sick", "plainer", "fails", "exits", "ooms"] {
-        let body = fixture(&format!("podman/inspect-{name}.json"));
-        let id = body.split('"').nth(3).unwrap().to_owned();
-        engine.answer(&format!("/containers/{id}/json"), Answer::text(body));
-    }
+    engine.play_podman();
     // Recorded in another session: the containers are the same but for their ids.
     let pods = fixture("podman/libpod-list.json").replace(INPOD_THERE, INPOD).replace(SICK_THERE, SICK);
     engine.answer("/v4.0.0/libpod/containers/json", Answer::text(pods));

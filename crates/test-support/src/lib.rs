@@ -3,6 +3,7 @@
 pub mod cgroup_tree;
 pub mod engine;
 pub mod machine;
+mod recorded;
 pub mod relay;
 pub mod tls;
 

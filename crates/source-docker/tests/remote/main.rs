@@ -82,11 +82,7 @@ async fn the_numbers_of_a_v2_engine() {
 #[tokio::test]
 async fn what_podman_makes_up_is_absent() {
     let mut engine = recorded(&fixture("podman/stats.json"));
-    engine.headers(&[
-        ("api-version", "1.41"),
-        ("libpod-api-version", "5.4.2"),
-        ("server", "Libpod/5.4.2 (linux)"),
-    ]);
+    engine.say_podman();
     let port = engine.listen_tcp(None).await;
     let rig = Rig::start(tcp(port), quick(Polled::All));
     let (sample, _) = rig.until(WEB, has_cpu).await;

@@ -1,6 +1,6 @@
 //! A collector over one recorded engine.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use collector_core::{
     Absence, Collector, Container, Groups, Inventory, OnSignal, Options as CollectorOptions, Probe, Request,
@@ -102,15 +102,8 @@ pub(crate) fn full_ids() -> Vec<String> {
 /// An engine with the recorded containers, each of which has these numbers.
 pub(crate) fn recorded(stats: &str) -> RecordedEngine {
     let engine = RecordedEngine::start();
-    engine.answer("/containers/json", Answer::text(fixture("engine-20.10/list.json")));
-    let mut inspects = BTreeMap::new();
-    for name in ["web", "none", "share", "host", "renamed", "made", "fail", "policy", "oom"] {
-        let body = fixture(&format!("engine-20.10/inspect-{name}.json"));
-        let id: serde_json::Value = serde_json::from_str(&body).unwrap();
-        inspects.insert(id["Id"].as_str().unwrap().to_owned(), body);
-    }
+    engine.play_docker();
     for id in full_ids() {
-        engine.answer(&format!("/containers/{id}/json"), Answer::text(inspects[&id].clone()));
         engine.answer(&format!("/containers/{id}/stats"), Answer::text(stats.to_owned()));
     }
     engine
