@@ -32,6 +32,7 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("HTTP server, reload, shutdown", &["server::"]),
     ("as an unprivileged container, behind a socket proxy, in namespaces of its own", &["contained::"]),
     ("systemd units and other cgroups without an engine", &["services::"]),
+    ("installed as a systemd service", &["deployed::"]),
     ("engines elsewhere (`tcp://`, TLS), sandboxed runtimes", &["remote::"]),
     ("what breaks does not stop the rest", &["faults::"]),
 ];

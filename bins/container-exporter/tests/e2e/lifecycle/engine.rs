@@ -65,6 +65,10 @@ fn an_engine_without_news_is_pinged_and_nothing_else() {
         let now = counts();
         (std::mem::replace(&mut last, now) == now).then_some(())
     });
+    // There a ping takes longer than it may, and a cgroup is there long before its event: that is news.
+    if !tells_time("that an engine without news is pinged and nothing else") {
+        return;
+    }
     let [requests, events, lists, errors] = last;
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(12_500) {
@@ -77,9 +81,8 @@ fn an_engine_without_news_is_pinged_and_nothing_else() {
     };
     assert_eq!(errors, 0.0);
     assert!(requests >= 1.0, "it was pinged");
-    // Other tests' containers on the same engine are news: each event may cost an inspect, and rarely a list. So does a cgroup
-    // that is there long before its event.
-    if tells_time("that nothing is asked for while there are no events") && events == 0.0 {
+    // Other tests' containers on the same engine are news: each event may cost an inspect, and rarely a list.
+    if events == 0.0 {
         assert_eq!(lists, 0.0);
         assert!(requests <= 2.0, "{requests} requests without an event");
     } else {
