@@ -145,12 +145,12 @@ pub(crate) fn pressure(data: &[u8]) {
             Ok(None) | Err(Malformed) => assert!(matches!(slot, Slot::Absent(_)), "{slot:?}"),
         }
         let Ok(text) = std::str::from_utf8(data) else { continue };
-        let of_line =
-            |text: &&str| words(text).next() == Some(line.as_str()) && text.starts_with(line.as_str());
-        let Some(text) = lines(text).find(of_line) else { continue };
-        if let Some(total) = words(text).filter_map(|word| word.strip_prefix("total=")).last()
-            && text.as_bytes().get(line.as_str().len()) != Some(&b'\r')
-        {
+        let of_line = |text: &str| {
+            let rest = text.strip_prefix(line.as_str())?;
+            rest.strip_prefix([' ', '\t', ':']).or_else(|| rest.is_empty().then_some("")).map(str::to_owned)
+        };
+        let Some(rest) = lines(text).find_map(of_line) else { continue };
+        if let Some(total) = words(&rest).filter_map(|word| word.strip_prefix("total=")).last() {
             assert_eq!(found, number(total).map(Some), "{text:?}");
         }
     }

@@ -31,6 +31,7 @@ pub fn stats(data: &[u8]) {
 fn bounded(stats: &Stats) {
     let interfaces = stats.interfaces.as_deref().unwrap_or_default();
     assert!(interfaces.len() <= ROWS_MAX && interfaces.iter().all(|one| one.name != "lo"));
+    assert!(interfaces.windows(2).all(|pair| pair[0].name < pair[1].name), "not each once: {interfaces:?}");
     let devices = stats.devices.as_deref().unwrap_or_default();
     assert!(devices.len() <= ROWS_MAX);
     let sorted = |pair: &[body::Device]| (pair[0].major, pair[0].minor) < (pair[1].major, pair[1].minor);

@@ -1,6 +1,6 @@
 //! Reads the answer of `GET /containers/{id}/stats`: any engine generation, cgroup v1 and v2, Podman.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::json::{Faults, Object};
 
@@ -169,6 +169,7 @@ fn interfaces(networks: &Object<'_>) -> Vec<Interface> {
             tx_dropped: count(&counts, "tx_dropped"),
         })
     };
-    // Podman counts the loopback, too.
-    networks.keys().filter(|name| *name != "lo").take(ROWS_MAX).filter_map(of).collect()
+    // Podman counts the loopback, too. Engines in Go sort the names, others need not.
+    let names: BTreeSet<&str> = networks.keys().filter(|name| *name != "lo").take(ROWS_MAX).collect();
+    names.into_iter().filter_map(of).collect()
 }
