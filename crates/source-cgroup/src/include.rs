@@ -194,11 +194,15 @@ fn is_part_of_unit(cgroup: &str) -> bool {
     names.unit.is_some_and(|unit| unit != names.name) && !is_container()
 }
 
-/// The name of the machine whose cgroup this is: what systemd-machined registered (systemd-nspawn, virtual machines) or what
-/// `machinectl start` runs. `None` if it is none's, or is within one.
-fn machine(cgroup: &str) -> Option<String> {
+/// The name of the machine whose cgroup this is: what systemd-machined registered (systemd-nspawn, virtual machines; up to
+/// systemd 257 as `machine-<name>.scope`, later as `<name>.scope`) or what `machinectl start` runs. `None` if it is none's, or is
+/// within one. Engines put the monitors of their containers beside, which are none.
+pub(crate) fn machine(cgroup: &str) -> Option<String> {
     let (parent, name) = cgroup.rsplit_once('/')?;
-    let scope = || name.strip_prefix("machine-")?.strip_suffix(".scope");
+    let scope = || {
+        let scope = name.strip_suffix(".scope").filter(|scope| !scope.contains("conmon"))?;
+        Some(scope.strip_prefix("machine-").unwrap_or(scope))
+    };
     let service = || name.strip_prefix("systemd-nspawn@")?.strip_suffix(".service");
     let escaped = scope().or_else(service).filter(|_| parent.ends_with("/machine.slice"))?;
     Some(unhex(escaped)).filter(|name| !name.is_empty())
@@ -320,6 +324,13 @@ mod tests {
             (r"/machine.slice/machine-a\x2d.scope", "a-", "", ""),
             (r"/machine.slice/machine-\xff\x0a\x+1\x.scope", r"\xff\x0a\x+1\x", "", ""),
             ("/machine.slice/systemd-nspawn@a-b.service", "a-b", "", ""),
+            ("/machine.slice/a-b.scope", "a-b", "", ""),
+            (
+                "/machine.slice/libpod-conmon-1f.scope",
+                "libpod-conmon-1f.scope",
+                "libpod-conmon-1f.scope",
+                "machine.slice",
+            ),
             ("/machine.slice/machine-.scope", "machine-.scope", "machine-.scope", "machine.slice"),
             ("/system.slice/machine-a.scope", "machine-a.scope", "machine-a.scope", "system.slice"),
             ("/system.slice/_cgroup.service", "cgroup.service", "cgroup.service", "system.slice"),

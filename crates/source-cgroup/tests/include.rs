@@ -150,7 +150,7 @@ fn containers_keep_their_ids_and_what_is_in_them() {
     assert!(!list[0].is_unit());
 }
 
-/// Where nerdctl 1.7 and 2.1, `ctr run` and systemd-nspawn put their containers.
+/// Where nerdctl 1.7 and 2.1, `ctr run` and systemd-nspawn (257 and 262, and by `machinectl start`) put their containers.
 #[test]
 fn containers_that_only_the_kernel_knows() {
     let (a, b) = ("1f".repeat(32), "2e".repeat(32));
@@ -160,6 +160,7 @@ fn containers_that_only_the_kernel_knows() {
         &format!("/default/{b}"),
         "/default/web",
         r"/machine.slice/machine-my\x2dbox.scope/payload/system.slice/ssh.service",
+        "/machine.slice/my-vm.scope/payload",
         "/machine.slice/systemd-nspawn@other.service/payload",
     ] {
         tree.cgroup(cgroup, &[10]);
@@ -173,6 +174,7 @@ fn containers_that_only_the_kernel_knows() {
         [
             ("/default/web", Some("web")),
             (r"/machine.slice/machine-my\x2dbox.scope", Some("my-box")),
+            ("/machine.slice/my-vm.scope", Some("my-vm")),
             ("/machine.slice/systemd-nspawn@other.service", Some("other")),
             (a.as_str(), None),
             (b.as_str(), None),
