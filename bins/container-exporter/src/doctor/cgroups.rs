@@ -114,9 +114,13 @@ fn name(host: &Host, needed: &Needed) -> &'static str {
 }
 
 /// Whether only a part of the tree shows: that of this container.
-fn partial(machine: &Machine<'_>, host: &Host) -> Option<String> {
+pub(super) fn partial(machine: &Machine<'_>, host: &Host) -> Option<String> {
     let root = machine.roots.cgroup.display();
-    let own = || format!("{root} shows this container's own cgroup and no other");
+    let own = || {
+        format!(
+            "{root} shows this container's own cgroup and no other: nothing that the kernel counts of others, only their states"
+        )
+    };
     if host.layout() == Layout::V2 {
         // The root of the unified hierarchy is the one cgroup without this file.
         let point = host.mount(Controller::Core)?;

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use cgroup_reader::parse::mountinfo;
 use cgroup_reader::{Host, Namespace, scan};
 
-use super::{Finding, machine::Machine};
+use super::{Finding, cgroups, machine::Machine};
 
 /// Files that are kept open for one container: about a dozen, its directories and its process.
 const FILES_PER_CONTAINER: u64 = 20;
@@ -22,7 +22,10 @@ pub(super) fn check(machine: &Machine<'_>, host: Option<&Host>, engine_answers: 
     let mut containers = 0;
     if let Some(host) = host {
         findings.push(pid_namespace(host));
-        findings.push(cgroup_namespace(host));
+        // Where no other cgroup shows, how they would be found says nothing.
+        if cgroups::partial(machine, host).is_none() {
+            findings.push(cgroup_namespace(host));
+        }
         containers = scan(host).len() as u64;
     }
     // In a private pid namespace process 1 is this container's.
@@ -78,7 +81,8 @@ fn pid_namespace(host: &Host) -> Finding {
     match host.pid_namespace() {
         Namespace::Private => Finding::warning(
             "pid namespace",
-            "this container's own: networks of containers and their last samples cannot be read",
+            "this container's own: networks and writable layers of containers cannot be read, nor their last samples where no \
+             event of cgroups tells of an end",
             "start this container with --pid host (in Compose: pid: host)",
         ),
         Namespace::Initial => Finding::ok("pid namespace", "the host's"),

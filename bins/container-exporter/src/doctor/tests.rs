@@ -494,9 +494,10 @@ fn cgroup_tree() {
         ),
     );
     let fix = "start this container with -v /sys/fs/cgroup:/sys/fs/cgroup:ro --cgroupns host";
+    let own = "shows this container's own cgroup and no other: nothing that the kernel counts of others, only their states";
     check(
         |bench| bench.write("sys/fs/cgroup/cgroup.type", "domain\n"),
-        &format!("problem | cgroups | /sys/fs/cgroup shows this container's own cgroup and no other | {fix}"),
+        &format!("problem | cgroups | /sys/fs/cgroup {own} | {fix}"),
     );
     check(
         |bench| bench.v1(&["cpu", "memory"], "/docker/ab"),
@@ -507,11 +508,7 @@ fn cgroup_tree() {
             bench.hybrid();
             bench.namespace("cgroup", 4_026_539_999);
         },
-        &format!(
-            "problem | cgroups | /sys/fs/cgroup shows this container's own cgroup and no other | {fix}\n\
-             warning | cgroup namespace | this container's own: cgroups are found by their ids, which costs a walk through the \
-             tree | start this container with --cgroupns host (in Compose: cgroup: host)"
-        ),
+        &format!("problem | cgroups | /sys/fs/cgroup {own} | {fix}"),
     );
     // All of it, seen from a private cgroup namespace.
     check(
@@ -701,8 +698,8 @@ fn namespaces() {
             bench.net = Some(ErrorKind::PermissionDenied);
             bench.config = "[general]\nsource = \"cgroup\"".to_owned();
         },
-        "warning | pid namespace | this container's own: networks of containers and their last samples cannot be read | start this \
-         container with --pid host (in Compose: pid: host)",
+        "warning | pid namespace | this container's own: networks and writable layers of containers cannot be read, nor their \
+         last samples where no event of cgroups tells of an end | start this container with --pid host (in Compose: pid: host)",
     );
     check(
         |bench| bench.namespace("cgroup", 4_026_539_999),
