@@ -76,7 +76,8 @@ impl Containerd {
             answer.status.success().then_some(())
         });
         scope.cli(&["save", "-o", &image, IMAGE]);
-        containerd.ctr(&["image", "import", "--snapshotter", "native", &image]);
+        // `run` unpacks it, with a snapshotter that works on any file system.
+        containerd.ctr(&["image", "import", "--no-unpack", &image]);
         containerd.image = containerd.ctr(&["image", "ls", "-q"]);
         Some(containerd)
     }
