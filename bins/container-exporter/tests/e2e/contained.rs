@@ -5,7 +5,7 @@ mod proxy;
 
 use std::collections::BTreeMap;
 
-use crate::harness::{Container, Page, Scope, await_until};
+use crate::harness::{Container, Page, Scope, await_until, tells_time};
 use image::{Contained, Run};
 use proxy::Proxy;
 
@@ -102,9 +102,14 @@ fn miss_of_an_end(scope: &Scope, contained: &Contained<'_>) -> f64 {
     after.1 - missed
 }
 
-/// A cgroup lives for some milliseconds after its last process, which a busy machine may let pass: not each time, though.
+/// A cgroup lives for some milliseconds after its last process, which a busy machine may let pass: not each time, though. An
+/// emulated one, whose systemd removes scopes at once, may; there, too, a miss is counted once.
 #[track_caller]
 fn assert_takes_last_samples(scope: &Scope, contained: &Contained<'_>) {
+    if !tells_time("a container's exporter reads a cgroup once more before it is removed") {
+        let missed = miss_of_an_end(scope, contained);
+        return assert!((0.0..=1.0).contains(&missed), "{missed}");
+    }
     assert!((0..8).any(|_| miss_of_an_end(scope, contained) == 0.0), "every last sample was missed");
 }
 
