@@ -10,6 +10,7 @@ mod link;
 mod made;
 mod mounts;
 mod proxy;
+mod sandbox;
 
 use crate::harness::{Exporter, Page};
 use held::Held;

@@ -24,6 +24,8 @@ pub(super) struct Made {
     parents: Vec<PathBuf>,
     containers: BTreeMap<String, Run>,
     next: u32,
+    /// What the engine says that those started next are run by.
+    runtime: &'static str,
 }
 
 /// One container that runs.
@@ -61,12 +63,22 @@ impl Made {
             });
         });
         let engine = engine.recv().expect("the engine starts");
-        Some(Self { engine, _alive: alive, parents, containers: BTreeMap::new(), next: 0 })
+        Some(Self { engine, _alive: alive, parents, containers: BTreeMap::new(), next: 0, runtime: "runc" })
     }
 
     /// An exporter that asks this engine.
     pub(super) fn setup(&self) -> Setup {
         Setup::new().env("DOCKER_HOST", &format!("unix://{}", self.engine.socket().display()))
+    }
+
+    /// From now on the engine says that this runtime runs what is started.
+    pub(super) fn run_by(&mut self, runtime: &'static str) {
+        self.runtime = runtime;
+    }
+
+    /// What the engine's stats API answers for a container.
+    pub(super) fn give_numbers(&self, id: &str, body: &str) {
+        self.engine.answer(&format!("/containers/{id}/stats"), Answer::text(body));
     }
 
     /// Starts a container and says so; its id.
@@ -97,7 +109,8 @@ impl Made {
             Answer::text(format!(
                 "{{\"Id\":\"{id}\",\"Name\":\"/made-{id}\",\"Created\":\"{BEGUN}\",\"State\":{{\"Status\":\"running\",\
                  \"Running\":true,\"Pid\":{pid},\"StartedAt\":\"{BEGUN}\",\"FinishedAt\":\"0001-01-01T00:00:00Z\"}},\
-                 \"HostConfig\":{{\"NetworkMode\":\"none\"}},\"Config\":{{\"Image\":\"made\"}}}}"
+                 \"HostConfig\":{{\"NetworkMode\":\"none\",\"Runtime\":\"{}\"}},\"Config\":{{\"Image\":\"made\"}}}}",
+                self.runtime
             )),
         );
     }
