@@ -109,8 +109,8 @@ fn a_scrape_that_is_read_slowly_is_finished_before_the_end() {
     }
     assert!(end.ends_with(b"\r\n0\r\n\r\n"), "the page is whole: {:?}", String::from_utf8_lossy(&end));
     assert!(exporter.await_end().success());
-    if tells_time("that the end comes within 6 s") {
-        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    if tells_time("that the end comes soon") {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     }
 }
 
@@ -123,8 +123,8 @@ fn a_reader_that_stands_still_does_not_hold_up_the_end() {
     let begun = Instant::now();
     exporter.signal("TERM");
     assert!(exporter.await_end().success());
-    if tells_time("that the end comes within 6 s") {
-        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    if tells_time("that the end comes soon") {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     }
 }
 
