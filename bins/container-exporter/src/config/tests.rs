@@ -148,6 +148,23 @@ fn the_default_file_gives_the_defaults() {
     assert!(settings.warnings.is_empty() && settings.not_yet_active.is_empty());
 }
 
+/// docs/units.md shows the same file.
+#[test]
+fn the_example_of_units_is_whole() {
+    let example = include_str!("../../../../deploy/systemd/units.toml");
+    let settings = Case::new().file(example).settings();
+    for (cgroup, is_shown) in [
+        ("/system.slice/ssh.service", true),
+        ("/user.slice/user-7.slice/session-1.scope", true),
+        ("/system.slice/run.scope", false),
+    ] {
+        assert_eq!(settings.cgroup.include.matches(cgroup), is_shown, "{cgroup}");
+    }
+    let documented = include_str!("../../../../docs/units.md");
+    let block = documented.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    assert!(block.is_some_and(|block| example.ends_with(block)), "docs/units.md has another example");
+}
+
 #[test]
 fn container_monitorings_file_loads_unchanged() {
     let settings = Case::new().file(&fixture("s0.toml")).settings();
