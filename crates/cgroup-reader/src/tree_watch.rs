@@ -80,7 +80,8 @@ impl TreeWatch {
     /// Parents watched at most.
     pub const PARENTS_MAX: usize = 8192;
 
-    /// Starts the thread and watches the root and its children; [`TreeWatch::add_parents`] adds the rest. `changed` is called
+    /// Starts the thread and watches the root, its children, and all slices and users' managers below; [`TreeWatch::add_parents`]
+    /// adds the rest. `changed` is called
     /// on the thread and must not block for long.
     ///
     /// # Errors
@@ -121,6 +122,7 @@ impl TreeWatch {
                 let child = join(&root, &name);
                 if !is_container(&child) {
                     let _ = shared.add(at, &child);
+                    shared.add_managers(at, &child, DEPTH_MAX);
                 }
             }
         }
@@ -158,6 +160,12 @@ fn is_container(cgroup: &str) -> bool {
 
 fn join(parent: &str, name: &str) -> String {
     format!("{}/{name}", parent.trim_end_matches('/'))
+}
+
+/// Whether systemd makes cgroups in it that are not of one service.
+fn is_manager(cgroup: &str) -> bool {
+    let name = cgroup.rsplit('/').next().unwrap_or(cgroup);
+    name.ends_with(".slice") || (name.starts_with("user@") && name.ends_with(".service"))
 }
 
 fn own(cgroup: &str) -> Option<Found> {
@@ -218,6 +226,21 @@ impl Shared {
                 } else {
                     Refused::Unseen
                 })
+            }
+        }
+    }
+
+    /// Watches the slices and users' managers in a cgroup, and those in them: there systemd makes the scopes of containers, as of
+    /// rootless engines, whose first container may be one to come.
+    fn add_managers(&self, at: usize, cgroup: &str, depth: usize) {
+        if depth == 0 || !is_manager(cgroup) {
+            return;
+        }
+        for name in self.children(at, cgroup) {
+            let child = join(cgroup, &name);
+            if is_manager(&child) && !is_container(&child) {
+                let _ = self.add(at, &child);
+                self.add_managers(at, &child, depth - 1);
             }
         }
     }

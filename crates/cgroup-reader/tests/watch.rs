@@ -182,3 +182,17 @@ fn cgroups_that_come_and_go_on_the_live_host() {
         |path| fs::remove_dir(directory(path).unwrap()).unwrap(),
     );
 }
+
+/// A rootless engine's first container is seen in a session that began before anybody looked.
+#[test]
+fn users_sessions_are_watched_from_the_start() {
+    let tree = Tree::new(Layout::V2);
+    let session = tree.root().join("sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service");
+    fs::create_dir_all(session.join("app.slice/dbus.service")).unwrap();
+    let host = Host::detect(&Roots::under(tree.root())).unwrap();
+    let (sender, events) = channel();
+    let watch = TreeWatch::start(&host, &FdBudget::new(100), move |event| drop(sender.send(event))).unwrap();
+    assert_eq!(watch.parents(), 5, "a service is nobody's parent");
+    fs::create_dir_all(session.join(format!("user.slice/libpod-{ID}.scope/container"))).unwrap();
+    assert!(about(&events, ID).0);
+}

@@ -165,7 +165,9 @@ async fn follow(
 ) -> Result<std::convert::Infallible, Stop> {
     let options = &shared.options;
     let client = Client::connect(&options.endpoint, options.request_timeout, shared.requests.clone()).await?;
-    let hello = client.ping(options.request_timeout).await?;
+    // Podman's service is started by the first request, and begins with looking over its store.
+    let patience = if options.optional { options.request_timeout * 3 } else { options.request_timeout };
+    let hello = client.ping(patience).await?;
     let engine = if hello.is_podman || known.is_podman { Engine::Podman } else { Engine::Docker };
     let owner = Owner { engine, uid: options.uid };
     let api = ApiVersion::negotiate(hello.api, known.api_min);
