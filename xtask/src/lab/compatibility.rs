@@ -34,6 +34,11 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("systemd units and other cgroups without an engine", &["services::"]),
     ("installed as a systemd service", &["deployed::"]),
     ("engines elsewhere (`tcp://`, TLS), sandboxed runtimes", &["remote::"]),
+    (
+        "Podman: names, pods, health, restarts, ends; each container once beside Docker",
+        &["podman::life::", "podman::beside::"],
+    ),
+    ("rootless engines of all users, Docker's and Podman's", &["podman::users::"]),
     ("what breaks does not stop the rest", &["faults::"]),
 ];
 

@@ -185,9 +185,10 @@ fn broken(ran: Result<()>) -> Result<Option<String>> {
 fn script(suite: &str, filter: Option<&str>) -> Result<String> {
     let variables = environment(suite, "unix:///run/docker.sock", Path::new("/lab/container-exporter"));
     let disk = ("CONTAINER_EXPORTER_E2E_DISK", guest::DISK.to_owned());
+    let podman = ("CONTAINER_EXPORTER_E2E_PODMAN", "unix:///run/podman/podman.sock".to_owned());
     let exports: String = variables
         .into_iter()
-        .chain([disk])
+        .chain([disk, podman, ("CONTAINER_EXPORTER_E2E_USERS", "yes".to_owned())])
         .map(|(name, value)| format!("export {name}={}\n", quoted(&value)))
         .collect();
     let filter = filter.map(quoted).unwrap_or_default();

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 pub(crate) use daemon::{Daemon, LiveRestore};
-pub(crate) use engine::{Container, IMAGE, Scope};
+pub(crate) use engine::{Container, IMAGE, Scope, pack_image};
 pub(crate) use exporter::{Exporter, Setup, program};
 pub(crate) use http::{Answer, exchange, get};
 pub(crate) use kernel::{Kernel, key, number};

@@ -7,6 +7,8 @@
 //! | variable | what |
 //! |---|---|
 //! | `CONTAINER_EXPORTER_E2E_ENGINE` | the engine, as `DOCKER_HOST` has it; without it every test is skipped |
+//! | `CONTAINER_EXPORTER_E2E_PODMAN` | the system's Podman, as `CONTAINER_HOST` has it, where one runs beside the engine |
+//! | `CONTAINER_EXPORTER_E2E_USERS` | set where users may be made and removed: the host goes away after the tests |
 //! | `CONTAINER_EXPORTER_E2E_CLI` | the program that drives it: `docker` (the default) or `podman` |
 //! | `CONTAINER_EXPORTER_E2E_PROGRAM` | the exporter, where it is not where cargo built it |
 //! | `CONTAINER_EXPORTER_E2E_DOCKERD`, `_RUNC` | the programs of engines that tests start themselves, where they are not those on `PATH` |
@@ -29,6 +31,7 @@ mod network;
 mod numbers;
 mod oom;
 mod pages;
+mod podman;
 mod prometheus;
 mod remote;
 mod restarts;

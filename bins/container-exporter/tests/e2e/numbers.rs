@@ -174,7 +174,7 @@ fn every_metric_of_containers_is_compared_or_has_a_reason() {
 
 /// Compares everything within ten scrapes; the values by name, the greatest where there are several.
 #[track_caller]
-fn compare(exporter: &Exporter, container: &Container<'_>) -> BTreeMap<&'static str, f64> {
+pub(crate) fn compare(exporter: &Exporter, container: &Container<'_>) -> BTreeMap<&'static str, f64> {
     let kernel: Kernel = container.kernel();
     let mut compared = BTreeMap::new();
     let mut unequal: Vec<String> = Vec::new();

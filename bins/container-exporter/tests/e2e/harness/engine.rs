@@ -5,15 +5,17 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::{Setup, kernel, skip};
+use super::{Setup, kernel, leave_out, skip};
 
 /// The image of all containers: a busybox.
 pub(crate) const IMAGE: &str = "busybox:local";
 
-/// How the engine is reached.
+/// How an engine is reached.
 pub(super) struct Engine {
     host: String,
     cli: String,
+    /// Not the engine that every test speaks to: no `DOCKER_HOST` leads to it.
+    beside: bool,
 }
 
 /// The engine, with its image there; `None` without the variable that names one.
@@ -30,18 +32,37 @@ fn engine() -> Option<Arc<Engine>> {
         .clone()
 }
 
+/// The Podman beside the engine; `None` without the variable that names its socket. Where that is set, it has to answer.
+fn podman() -> Option<Arc<Engine>> {
+    static PODMAN: OnceLock<Arc<Engine>> = OnceLock::new();
+    let Ok(host) = std::env::var("CONTAINER_EXPORTER_E2E_PODMAN") else {
+        // No skip: on this host nothing is said to be missing.
+        leave_out("without Podman beside the engine", "what Podman runs");
+        return None;
+    };
+    let prepared = || Engine { host, cli: "podman".to_owned(), beside: true }.prepare();
+    Some(PODMAN.get_or_init(prepared).clone())
+}
+
 impl Engine {
     /// An engine that answers at `host`, with the image there.
     pub(super) fn with_image(host: String, cli: String) -> Arc<Self> {
-        let engine = Self { host, cli };
-        engine.ensure_image();
-        Arc::new(engine)
+        Self { host, cli, beside: false }.prepare()
+    }
+
+    fn prepare(self) -> Arc<Self> {
+        self.ensure_image();
+        Arc::new(self)
+    }
+
+    fn is_podman(&self) -> bool {
+        self.cli.ends_with("podman")
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.cli);
         command.env("DOCKER_HOST", &self.host).env("CONTAINER_HOST", &self.host);
-        if self.cli.ends_with("podman") {
+        if self.is_podman() {
             command.arg("--remote");
         }
         command.stdin(Stdio::null());
@@ -60,17 +81,23 @@ impl Engine {
         if self.output(&["image", "inspect", IMAGE]).status.success() {
             return;
         }
-        let script = "set -e; d=$(mktemp -d); trap 'rm -rf $d' EXIT; mkdir -p $d/bin $d/tmp $d/etc $d/proc $d/sys $d/dev; \
-            cp \"$(command -v busybox)\" $d/bin/busybox; \
-            for a in $($d/bin/busybox --list); do [ $a = busybox ] || ln -s busybox $d/bin/$a; done; tar -C $d -c .";
-        let tar = Command::new("sh").args(["-c", script]).output().expect("sh runs");
-        assert!(tar.status.success(), "failed to pack a busybox: {}", String::from_utf8_lossy(&tar.stderr));
+        let tar = pack_image();
         let mut import = self.command();
         import.args(["import", "-", IMAGE]).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = import.spawn().expect("the CLI runs");
-        child.stdin.take().expect("piped").write_all(&tar.stdout).expect("the engine takes the image");
+        child.stdin.take().expect("piped").write_all(&tar).expect("the engine takes the image");
         assert!(child.wait().expect("it is our child").success(), "failed to import {IMAGE}");
     }
+}
+
+/// The files of a busybox with its links, as a tar that engines import.
+pub(crate) fn pack_image() -> Vec<u8> {
+    let script = "set -e; d=$(mktemp -d); trap 'rm -rf $d' EXIT; mkdir -p $d/bin $d/tmp $d/etc $d/proc $d/sys $d/dev; \
+            cp \"$(command -v busybox)\" $d/bin/busybox; \
+            for a in $($d/bin/busybox --list); do [ $a = busybox ] || ln -s busybox $d/bin/$a; done; tar -C $d -c .";
+    let tar = Command::new("sh").args(["-c", script]).output().expect("sh runs");
+    assert!(tar.status.success(), "failed to pack a busybox: {}", String::from_utf8_lossy(&tar.stderr));
+    tar.stdout
 }
 
 /// The containers of one test: named apart from those of every other test and run, and watched by its exporters alone.
@@ -83,6 +110,11 @@ impl Scope {
     /// `None` where there is no engine: the test is over then.
     pub(crate) fn new(test: &str) -> Option<Self> {
         Some(Self::on(engine()?, test))
+    }
+
+    /// On the Podman beside the engine; `None` where there is none.
+    pub(crate) fn of_podman(test: &str) -> Option<Self> {
+        Some(Self::on(podman()?, test))
     }
 
     /// On an engine of the test's own.
@@ -110,12 +142,22 @@ impl Scope {
 
     /// An exporter that finds this engine and watches this test's containers only.
     pub(crate) fn exporter(&self) -> Setup {
-        self.exporter_of_all().config("containers", &format!("include = [\"name={}-*\"]", self.prefix))
+        self.exporter_of_all().config("containers", &format!("include = [\"{}\"]", self.pattern()))
     }
 
     /// An exporter that finds this engine and watches all that run on it.
     pub(crate) fn exporter_of_all(&self) -> Setup {
-        Setup::new().env("DOCKER_HOST", &self.engine.host)
+        match self.socket().filter(|_| self.engine.beside) {
+            Some(socket) => Setup::new()
+                .config("docker", "enabled = false")
+                .config("podman", &format!("socket_path = \"{socket}\"")),
+            None => Setup::new().env("DOCKER_HOST", &self.engine.host),
+        }
+    }
+
+    /// The pattern that chooses this test's containers, as `containers.include` has it.
+    pub(crate) fn pattern(&self) -> String {
+        format!("name={}-*", self.prefix)
     }
 
     /// Runs the engine's CLI; what it printed, trimmed. Panics if it fails.
@@ -217,6 +259,8 @@ impl Container<'_> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        _ = self.scope.try_cli(&["rm", "-f", "-v", &self.name]);
+        // Podman would wait for the init process to heed its signal.
+        let at_once: &[&str] = if self.scope.engine.is_podman() { &["-t", "0"] } else { &[] };
+        _ = self.scope.try_cli(&[&["rm", "-f", "-v"], at_once, &[self.name.as_str()]].concat());
     }
 }
