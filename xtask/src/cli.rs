@@ -30,6 +30,8 @@ pub(crate) enum Task {
     Codegen(CodegenOptions),
     /// Feed every parser of foreign bytes what libFuzzer comes up with. Needs nightly and a C++ compiler.
     Fuzz(FuzzOptions),
+    /// Run the long forms of the faults' tests: churn, outages, collections without end.
+    Soak(SoakOptions),
     /// Start and stop the engine that the end-to-end tests use.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -87,6 +89,20 @@ pub(crate) struct FuzzOptions {
     /// The targets, named as in fuzz/corpus; all without a name.
     #[arg(value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
+}
+
+/// What `cargo xtask soak` runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SoakOptions {
+    /// How long an hour of churn takes; the other forms are shortened alike, but for the minute of SIGSTOP.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub(crate) minutes: u32,
+    /// Run only the forms whose name contains one of these (comma-separated).
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Watch an exporter that is built as the tests build it: for a quick try.
+    #[arg(long)]
+    pub(crate) unoptimized: bool,
 }
 
 /// What `cargo xtask codegen` does.

@@ -16,6 +16,9 @@ mod lab;
 mod layers;
 mod metadata;
 mod process;
+#[cfg(test)]
+mod reliability;
+mod soak;
 mod step;
 mod test;
 
@@ -48,6 +51,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Layers => layers::run().map(|summary| done(&summary)),
         Task::Codegen(options) => codegen::run(&options).map(|summary| done(&summary)),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Lab(command) => lab::run(&command),
     }
 }

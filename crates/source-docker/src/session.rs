@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -109,6 +112,8 @@ pub(crate) struct Session<'a> {
     tasks: JoinSet<()>,
     inspects: Arc<Semaphore>,
     slow: Arc<Semaphore>,
+    /// An inspect that failed was told of, in this session.
+    inspect_failed: Arc<AtomicBool>,
     is_listing: bool,
     wants_list: bool,
     list_not_before: Instant,
@@ -185,6 +190,7 @@ async fn follow(
         tasks: JoinSet::new(),
         inspects: Arc::new(Semaphore::new(INSPECTS_MAX)),
         slow: Arc::new(Semaphore::new(INSPECTS_SLOW_MAX)),
+        inspect_failed: Arc::default(),
         is_listing: false,
         wants_list: true,
         list_not_before: now,
@@ -352,7 +358,7 @@ impl Session<'_> {
         let target = format!("/v{}/containers/{}/json", self.api, segment(id.as_str()));
         let (client, owner, reports) = (self.client.clone(), self.owner, self.reports.clone());
         let limit = self.shared.options.inspect_timeout;
-        let slow = self.slow.clone();
+        let (slow, told) = (self.slow.clone(), self.inspect_failed.clone());
         let wants_pod = owner.engine == Engine::Podman && !self.table.knows_pod(&id);
         self.tasks.spawn(async move {
             let asked = client.get(&target, limit, INSPECT_BYTES_MAX);
@@ -382,7 +388,15 @@ impl Session<'_> {
                 }
                 Err(fault) if fault.is_not_found() => Err(Miss::Gone),
                 Err(fault) => {
-                    tracing::debug!(container = id.as_str(), %fault, "failed to inspect a container");
+                    // One that broke is a sign of a lost engine, which is told of as such.
+                    if !matches!(fault, Fault::Timeout { .. }) || told.swap(true, Relaxed) {
+                        tracing::debug!(container = id.as_str(), %fault, "failed to inspect a container");
+                    } else {
+                        tracing::warn!(
+                            container = id.as_str(),
+                            "failed to inspect a container, trying again; later failures are only counted: {fault}"
+                        );
+                    }
                     Err(Miss::Failed)
                 }
             };

@@ -2,8 +2,10 @@
 //!
 //! `docs/reliability.md` lists every fault with its test.
 
+mod clock;
 mod crowd;
 mod engine;
+mod flat;
 mod held;
 mod http;
 mod link;
@@ -11,6 +13,8 @@ mod made;
 mod mounts;
 mod proxy;
 mod sandbox;
+#[cfg(feature = "soak")]
+mod soak;
 
 use crate::harness::{Exporter, Page};
 use held::Held;

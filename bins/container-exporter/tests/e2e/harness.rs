@@ -1,6 +1,7 @@
 //! What every test here stands on: the engine, containers that go away again, a running exporter, its pages, and the
 //! kernel's own files.
 
+mod alone;
 mod daemon;
 mod engine;
 mod exporter;
@@ -11,12 +12,13 @@ mod page;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+pub(crate) use alone::Alone;
 pub(crate) use daemon::{Daemon, LiveRestore};
 pub(crate) use engine::{Container, IMAGE, Scope, pack_image};
 pub(crate) use exporter::{Exporter, Setup, program};
 pub(crate) use http::{Answer, exchange, get};
 pub(crate) use kernel::{Kernel, key, number};
-pub(crate) use page::Page;
+pub(crate) use page::{Line, Page};
 
 /// How long anything may take that has to happen.
 pub(crate) fn patience() -> Duration {

@@ -13,6 +13,7 @@
 //! | `CONTAINER_EXPORTER_E2E_PROGRAM` | the exporter, where it is not where cargo built it |
 //! | `CONTAINER_EXPORTER_E2E_DOCKERD`, `_RUNC` | the programs of engines that tests start themselves, where they are not those on `PATH` |
 //! | `CONTAINER_EXPORTER_E2E_DIRECTORY` | where such engines have their data: on a disk, not on an overlay |
+//! | `CONTAINER_EXPORTER_E2E_SOAK_MINUTES` | how long the long forms take that `cargo xtask soak` runs (feature `soak`); 60 without it |
 //! | `CONTAINER_EXPORTER_E2E_DISK` | an unused block device, whose content may go, where no loop device can be had |
 
 mod harness;

@@ -9,7 +9,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex,
         atomic::{
-            AtomicU64, AtomicUsize,
+            AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -91,6 +91,8 @@ struct State {
     began: Instant,
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// A thread that hangs was told of.
+    told: AtomicBool,
 }
 
 /// The threads and their queue.
@@ -103,6 +105,7 @@ impl Pool {
             began: Instant::now(),
             queue: Mutex::default(),
             wake: Condvar::new(),
+            told: AtomicBool::new(false),
         };
         Self(Arc::new(state))
     }
@@ -132,9 +135,17 @@ impl Pool {
     /// Lets others take over what waits behind threads that hang. Whoever waits for a job calls this now and then.
     pub(super) fn replace_stuck(&self) {
         let mut queue = lock(&self.0.queue);
+        let stuck = self.0.stuck(&queue);
+        if stuck > 0 && !self.0.told.swap(true, Relaxed) {
+            tracing::warn!(
+                threads = stuck,
+                "a read of the kernel's files does not return: its container has no numbers until it does, the others go on; \
+                 later ones are only counted"
+            );
+        }
         if queue.idle > 0 {
             self.0.wake.notify_one();
-        } else if self.0.stuck(&queue) > 0 {
+        } else if stuck > 0 {
             self.0.spawn(&mut queue);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{EXITS, USED, exits, losses, source};
-use crate::harness::{Daemon, Exporter, LiveRestore, Page, Scope, await_until};
+use crate::harness::{Daemon, Exporter, Kernel, LiveRestore, Page, Scope, await_until, say};
 
 const RESTARTS: &str = "container_restarts_total";
 const STARTED: &str = "container_start_time_seconds";
@@ -67,6 +67,17 @@ fn assert_fresh(exporter: &Exporter, busy: &str) {
     exporter.await_page("its numbers are fresh", |page| (page.of(USED, busy)? > before).then_some(()));
 }
 
+/// The number of `busy` on a page lies between two of the kernel's own; the page.
+#[track_caller]
+fn assert_true(exporter: &Exporter, kernel: &Kernel, busy: &str) -> Page {
+    let before = kernel.cpu_seconds().expect("it runs");
+    let page = exporter.scrape();
+    let after = kernel.cpu_seconds().expect("it runs");
+    let used = page.of(USED, busy).expect("it is measured");
+    assert!((before..=after).contains(&used), "{used} is not between {before} and {after}");
+    page
+}
+
 /// One line of the loss, and one when the engine is back.
 fn assert_told_once(exporter: &Exporter) {
     let greetings = || exporter.log().lines().filter(|line| line.contains(" INFO docker ")).count();
@@ -74,7 +85,8 @@ fn assert_told_once(exporter: &Exporter) {
     assert_eq!((greetings(), losses(exporter)), (2, 1), "{}", exporter.log());
 }
 
-fn killed_and_restarted(live_restore: LiveRestore) {
+/// Kills dockerd under load, lets so much time pass, and starts it again.
+pub(super) fn killed_and_restarted(live_restore: LiveRestore, outage: Duration) {
     let Some(mut daemon) = Daemon::start(live_restore) else { return };
     let scope = daemon.scope("killed");
     let busy = scope.run("busy", &["--cpus", "0.2"], "while :; do :; done");
@@ -97,8 +109,16 @@ fn killed_and_restarted(live_restore: LiveRestore) {
     });
     // One whose end no engine sees.
     assert!(Command::new("kill").args(["-9", &ending_pid]).status().is_ok_and(|status| status.success()));
+    let gone = Instant::now();
     await_up(&exporter, 0.0, &busy.name, &mut last);
+    let mut scrapes = 1;
     assert_fresh(&exporter, &busy.name);
+    while gone.elapsed() < outage {
+        assert_true(&exporter, &kernel, &busy.name);
+        scrapes += 1;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    say(&format!("figures: {:.0?} without an engine, {scrapes} scrapes", gone.elapsed()));
     let page = exporter.scrape();
     assert_eq!(source(&page, "up"), 0.0, "that was without an engine");
     assert!(page.of(RESTARTS, &busy.name) == Some(0.0) && page.of(RESTARTS, &always.name) == Some(0.0));
@@ -143,12 +163,12 @@ fn killed_and_restarted(live_restore: LiveRestore) {
 
 #[test]
 fn an_engine_killed_and_restarted_under_load_loses_nothing_with_live_restore() {
-    killed_and_restarted(LiveRestore::On);
+    killed_and_restarted(LiveRestore::On, Duration::ZERO);
 }
 
 #[test]
 fn an_engine_killed_and_restarted_under_load_loses_nothing_without_live_restore() {
-    killed_and_restarted(LiveRestore::Off);
+    killed_and_restarted(LiveRestore::Off, Duration::ZERO);
 }
 
 /// Stops dockerd for so long; every scrape meanwhile must answer with numbers that are not older than it.
@@ -167,11 +187,7 @@ pub(super) fn stopped_for(time: Duration) {
     let mut was_down = false;
     let mut scrapes = 0;
     while begun.elapsed() < time {
-        let before = kernel.cpu_seconds().expect("it runs");
-        let page = exporter.scrape();
-        let after = kernel.cpu_seconds().expect("it runs");
-        let used = page.of(USED, &busy.name).expect("it is measured");
-        assert!((before..=after).contains(&used), "{used} is not between {before} and {after}");
+        let page = assert_true(&exporter, &kernel, &busy.name);
         let is_down = source(&page, "up") == 0.0;
         assert!(is_down || !was_down, "it comes back although it is stopped");
         was_down = is_down;
@@ -179,6 +195,7 @@ pub(super) fn stopped_for(time: Duration) {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(was_down, "the loss was never seen in {scrapes} scrapes");
+    say(&format!("figures: {time:?} stopped, {scrapes} scrapes"));
     daemon.signal("CONT");
     let page = await_up(&exporter, 1.0, &busy.name, &mut (0.0, None));
     assert!(page.of(USED, &busy.name).is_some());

@@ -4,6 +4,16 @@ use std::collections::BTreeMap;
 
 use crate::harness::Exporter;
 
+/// Connections to the engine are kept: one for each of the inspects that it is asked for at a time, and one for a list.
+const CONNECTIONS_MORE: usize = 5;
+
+/// Cgroups that others on this machine make meanwhile are watched, too: there may be containers in them. A leak would be one or
+/// two for each of hundreds of containers.
+const PARENTS_MORE: usize = 20;
+
+/// Where a read takes long, another thread takes over; it stays for a while. So does one that looks at the tree.
+const THREADS_MORE: usize = 2;
+
 /// What a process holds.
 #[derive(Debug, Clone)]
 pub(super) struct Held {
@@ -53,5 +63,17 @@ impl Held {
     /// All descriptors.
     pub(super) fn descriptors(&self) -> usize {
         self.descriptors.values().sum()
+    }
+
+    /// Panics if there are more descriptors of any kind, watches or threads than before.
+    #[track_caller]
+    pub(super) fn assert_holds_no_more_than(&self, before: &Self) {
+        for (kind, count) in &self.descriptors {
+            let more = if kind.starts_with("socket") { CONNECTIONS_MORE } else { 0 };
+            let most = before.descriptors.get(kind).copied().unwrap_or(0) + more;
+            assert!(*count <= most, "{kind}: {self:?} after {before:?}");
+        }
+        assert!(self.inotify_watches <= before.inotify_watches + PARENTS_MORE, "{self:?} after {before:?}");
+        assert!(self.threads <= before.threads + THREADS_MORE, "{self:?} after {before:?}");
     }
 }

@@ -84,6 +84,8 @@ fn inspects_that_are_never_answered_hold_nobody_up() {
     exporter.await_page("the failure is counted", |page| {
         (source(page, "request_errors_total") >= 1.0).then_some(())
     });
+    let told = exporter.log().lines().filter(|line| line.contains("failed to inspect a container")).count();
+    assert_eq!(told, 1, "one line: {}", exporter.log());
     proxy.set(Fault::None);
     exporter.await_container(&new.name);
 }

@@ -23,6 +23,7 @@ pub(super) struct Made {
     /// The cgroup above the containers, in each hierarchy.
     parents: Vec<PathBuf>,
     containers: BTreeMap<String, Run>,
+    number: u32,
     next: u32,
     /// What the engine says that those started next are run by.
     runtime: &'static str,
@@ -63,7 +64,15 @@ impl Made {
             });
         });
         let engine = engine.recv().expect("the engine starts");
-        Some(Self { engine, _alive: alive, parents, containers: BTreeMap::new(), next: 0, runtime: "runc" })
+        Some(Self {
+            engine,
+            _alive: alive,
+            parents,
+            containers: BTreeMap::new(),
+            number,
+            next: 0,
+            runtime: "runc",
+        })
     }
 
     /// An exporter that asks this engine.
@@ -84,8 +93,8 @@ impl Made {
     /// Starts a container and says so; its id.
     pub(super) fn start(&mut self) -> String {
         self.next += 1;
-        // A container is told from others by the first twelve digits.
-        let id = format!("{:012x}{:052x}", self.next, std::process::id());
+        // A container is told from others by the first twelve digits, also from those that other tests make meanwhile.
+        let id = format!("{:04x}{:08x}{:052x}", self.number, self.next, std::process::id());
         let mut command = Command::new("sleep");
         let process = command.arg("1000000").stdout(Stdio::null()).spawn().expect("sleep runs");
         let mut directories = Vec::new();

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::alone::AtWork;
 use super::{Setup, kernel, leave_out, skip};
 
 /// The image of all containers: a busybox.
@@ -104,6 +105,7 @@ pub(crate) fn pack_image() -> Vec<u8> {
 pub(crate) struct Scope {
     engine: Arc<Engine>,
     prefix: String,
+    _at_work: AtWork,
 }
 
 impl Scope {
@@ -122,7 +124,7 @@ impl Scope {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("e2e-{}-{count}-{test}", std::process::id());
-        Self { engine, prefix }
+        Self { engine, prefix, _at_work: AtWork::begin() }
     }
 
     /// What `DOCKER_HOST` is for this engine.

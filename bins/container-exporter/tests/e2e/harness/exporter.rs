@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::alone::AtWork;
 use super::{Answer, Page, await_until, get, say};
 
 /// The program under test.
@@ -113,6 +114,7 @@ impl Setup {
     /// Starts it, and waits until it answers at all.
     #[track_caller]
     pub(crate) fn start_unlisted(self) -> Exporter {
+        let at_work = AtWork::begin();
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let config = directory.path().join("config.toml");
         let text = self.whole.clone().unwrap_or_else(|| self.toml());
@@ -152,7 +154,8 @@ impl Setup {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let exporter = Exporter { address: nowhere, child: Mutex::new(child), log, directory };
+        let exporter =
+            Exporter { address: nowhere, child: Mutex::new(child), log, directory, _at_work: at_work };
         exporter.await_serving()
     }
 
@@ -188,6 +191,7 @@ pub(crate) struct Exporter {
     child: Mutex<Child>,
     log: Arc<Mutex<String>>,
     directory: tempfile::TempDir,
+    _at_work: AtWork,
 }
 
 impl Exporter {
