@@ -138,13 +138,16 @@ fn nanos(count: usize, value: &str) -> u128 {
 
 #[test]
 fn many_labels_and_long_values_cost_what_they_must() {
+    // A machine that is busy with other things may be slow in all runs of one side; what is quadratic is slow each time.
+    let ever = |holds: &dyn Fn() -> bool| (0..5).any(|_| holds());
     // Ten times the labels: ten times the time and a logarithm, not a hundred times.
-    let (few, many) = (nanos(4_000, "v"), nanos(40_000, "v"));
-    assert!(many < few * 40, "{few} ns for 4,000, {many} ns for 40,000");
+    assert!(ever(&|| nanos(40_000, "v") < nanos(4_000, "v") * 40), "it grows faster than the labels");
     // A MiB in each of 10,000 values is not gone through.
     let mebibyte = "é".repeat(1 << 19);
-    let (short, long) = (nanos(10_000, &mebibyte[..256]), nanos(10_000, &mebibyte));
-    assert!(long < short * 10, "{short} ns with short values, {long} ns with values of 1 MiB");
+    assert!(
+        ever(&|| nanos(10_000, &mebibyte) < nanos(10_000, &mebibyte[..256]) * 10),
+        "values are gone through"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use super::engine::{Engine, Scope};
-use super::{await_until, say, skip};
+use super::{await_until, is_emulated, leave_out, say, skip};
 
 /// Whether containers run on while dockerd is away, as far as it is asked: killed, it cannot help it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,13 @@ impl Daemon {
     pub(crate) fn start(live_restore: LiveRestore) -> Option<Self> {
         if std::env::var_os("CONTAINER_EXPORTER_E2E_ENGINE").is_none() {
             return skip("no engine (enable with: cargo xtask test --install)");
+        }
+        if is_emulated() {
+            leave_out(
+                "an emulated guest is too slow for several engines",
+                "what a killed or stopped engine leaves",
+            );
+            return None;
         }
         let parent = std::env::var_os("CONTAINER_EXPORTER_E2E_DIRECTORY");
         let parent = parent.map_or_else(std::env::temp_dir, PathBuf::from);
