@@ -66,13 +66,8 @@ impl MountedSampler {
     fn look(&self) -> bool {
         let mut current = lock(&self.current);
         let stands = current.sampler.as_ref().is_some_and(|sampler| sampler.host().is_mounted());
-        if stands == current.is_up {
-            if stands {
-                return true;
-            }
-            if Host::detect(&self.options.roots).is_err() {
-                return false;
-            }
+        if stands && current.is_up {
+            return true;
         }
         let told = current.on_tree.clone();
         let is_back = current.look_again(&self.options);
