@@ -68,9 +68,17 @@ impl Rounds {
         assert!(last <= second * 1.1, "{last} bytes resident after {second}");
     }
 
-    /// Whether three rounds are over, and the time.
-    fn are_enough(&self, until: Instant) -> bool {
-        self.0.len() >= 3 && Instant::now() >= until
+    /// Plays rounds of so many runs, by their numbers from 1: three, and more until the time is over.
+    fn play(exporter: &Exporter, runs: u32, until: Instant, mut play_one: impl FnMut(u32)) {
+        let mut rounds = Self(Vec::new());
+        for round in 1.. {
+            play_one(round);
+            rounds.end_one(exporter, round * runs);
+            if rounds.0.len() >= 3 && Instant::now() >= until {
+                break;
+            }
+        }
+        rounds.assert_flat();
     }
 }
 
@@ -79,8 +87,7 @@ pub(super) fn twenty_a_second(containers: u32, until: Instant) {
     const PACE: Duration = Duration::from_millis(50);
     let Some(mut made) = Made::new() else { return };
     let exporter = made.setup().start();
-    let mut rounds = Rounds(Vec::new());
-    for round in 1.. {
+    Rounds::play(&exporter, containers, until, |_| {
         let mut due = Instant::now();
         let mut alive = std::collections::VecDeque::new();
         for _ in 0..containers {
@@ -94,12 +101,7 @@ pub(super) fn twenty_a_second(containers: u32, until: Instant) {
         }
         exporter.await_page("the last ones have numbers", |page| (measured(page) == 10).then_some(()));
         made.end_all();
-        rounds.end_one(&exporter, round * containers);
-        if rounds.are_enough(until) {
-            break;
-        }
-    }
-    rounds.assert_flat();
+    });
 }
 
 #[test]
@@ -113,8 +115,7 @@ pub(super) fn as_fast_as_the_engine_can(containers: u32, until: Instant) {
     const AT_ONCE: u32 = 8;
     let Some(scope) = Scope::new("churn") else { return };
     let exporter = scope.exporter().start();
-    let mut rounds = Rounds(Vec::new());
-    for round in 1.. {
+    Rounds::play(&exporter, containers, until, |round| {
         let next = AtomicU32::new(0);
         std::thread::scope(|threads| {
             let work = || loop {
@@ -127,12 +128,7 @@ pub(super) fn as_fast_as_the_engine_can(containers: u32, until: Instant) {
             };
             (0..AT_ONCE).for_each(|_| _ = threads.spawn(work));
         });
-        rounds.end_one(&exporter, round * containers);
-        if rounds.are_enough(until) {
-            break;
-        }
-    }
-    rounds.assert_flat();
+    });
 }
 
 #[test]
