@@ -140,6 +140,11 @@ pub enum Health {
     Unhealthy,
 }
 
+impl Health {
+    /// The names of the states in the order of declaration, as the engine spells them.
+    pub const NAMES: &'static [&'static str] = &["none", "starting", "healthy", "unhealthy"];
+}
+
 /// Whose network a container uses: `HostConfig.NetworkMode`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! [`MetricDef`] and what it is made of.
 
-use crate::{Unit, name};
+use crate::{Otel, OtelMetric, Unit, name};
 
 /// How the value behaves over time, in OpenTelemetry's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +22,16 @@ impl Instrument {
             Self::UpDownCounter | Self::Gauge => "gauge",
         }
     }
+
+    /// The word of the semantic conventions.
+    #[must_use]
+    pub const fn otel_word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::UpDownCounter => "updowncounter",
+            Self::Gauge => "gauge",
+        }
+    }
 }
 
 /// The values that an attribute can take.
@@ -40,6 +50,30 @@ pub struct Attribute {
     pub name: &'static str,
     /// What it can be.
     pub values: Values,
+    /// The key of the OpenTelemetry attribute; `None` where points by OTLP do without it.
+    pub otel: Option<&'static str>,
+}
+
+impl Attribute {
+    /// A dimension of the same name on pages and by OTLP.
+    #[must_use]
+    pub const fn new(name: &'static str, values: Values) -> Self {
+        Self { name, values, otel: Some(name) }
+    }
+
+    /// Gives it another key by OTLP.
+    #[must_use]
+    pub const fn otel(mut self, key: &'static str) -> Self {
+        self.otel = Some(key);
+        self
+    }
+
+    /// Says that it stands on pages only: by OTLP the Resource says it, or there is one value only.
+    #[must_use]
+    pub const fn on_pages_only(mut self) -> Self {
+        self.otel = None;
+        self
+    }
 }
 
 /// How far a name can be relied upon.
@@ -91,6 +125,8 @@ pub struct MetricDef {
     pub only_aliased: Option<&'static str>,
     /// How far the name can be relied upon.
     pub stability: Stability,
+    /// How it leaves by OTLP.
+    pub otel: Otel,
 }
 
 impl MetricDef {
@@ -113,6 +149,7 @@ impl MetricDef {
             aliases: &[],
             only_aliased: None,
             stability: Stability::Stable,
+            otel: Otel::Same,
         }
     }
 
@@ -162,10 +199,24 @@ impl MetricDef {
         self
     }
 
-    /// Shows it under the profiles of its aliases only, for a reason.
+    /// Shows it under the profiles of its aliases only (without aliases: on no page), for a reason.
     #[must_use]
     pub const fn only_aliased(mut self, reason: &'static str) -> Self {
         self.only_aliased = Some(reason);
+        self
+    }
+
+    /// Lets it leave by OTLP as another metric than its own name, unit and instrument say.
+    #[must_use]
+    pub const fn otel(mut self, metric: OtelMetric) -> Self {
+        self.otel = Otel::As(metric);
+        self
+    }
+
+    /// Keeps it out of OTLP, for a reason.
+    #[must_use]
+    pub const fn not_otlp(mut self, reason: &'static str) -> Self {
+        self.otel = Otel::Left(reason);
         self
     }
 
@@ -189,5 +240,25 @@ impl MetricDef {
     #[must_use]
     pub fn alias(&self, profile: &str) -> Option<&Alias> {
         self.aliases.iter().find(|alias| alias.profile == profile)
+    }
+
+    /// The metric as which it leaves by OTLP.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not leave: the row says so, or stands under other profiles' names only.
+    pub const fn otel_metric(&self) -> Result<OtelMetric, &'static str> {
+        match (self.otel, self.only_aliased) {
+            (Otel::As(metric), _) => Ok(metric),
+            (Otel::Left(reason), _) | (Otel::Same, Some(reason)) => Err(reason),
+            (Otel::Same, None) => {
+                let metric = match self.instrument {
+                    Instrument::Counter => OtelMetric::counter(self.name, self.unit),
+                    Instrument::UpDownCounter => OtelMetric::up_down(self.name, self.unit),
+                    Instrument::Gauge => OtelMetric::gauge(self.name, self.unit),
+                };
+                Ok(metric.with(self.labels))
+            }
+        }
     }
 }

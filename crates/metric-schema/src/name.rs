@@ -32,6 +32,10 @@ pub enum NameError {
     IllegalName(&'static str),
     /// The Prometheus name has a character that its oldest supported parsers refuse.
     IllegalPrometheusName(String),
+    /// The OpenTelemetry name or an attribute's key has a character or a shape that is not allowed.
+    IllegalOtelName(&'static str),
+    /// The reason why the row does not leave by OTLP says nothing.
+    NoReason(&'static str),
     /// A label name that Prometheus refuses or reserves.
     IllegalLabel(&'static str),
     /// The help text is empty, or is no sentence.
@@ -49,6 +53,10 @@ impl fmt::Display for NameError {
             Self::IllegalPrometheusName(name) => {
                 write!(f, "Prometheus name {name:?} does not match [a-z_:][a-z0-9_:]*")
             }
+            Self::IllegalOtelName(name) => {
+                write!(f, "OpenTelemetry name {name:?} is not lower-case words joined by `.` and `_`")
+            }
+            Self::NoReason(name) => write!(f, "{name:?} does not leave by OTLP, and no reason is given"),
             Self::IllegalLabel(label) => write!(f, "label {label:?} is illegal or reserved"),
             Self::Help(name) => write!(f, "the help of {name:?} is no sentence that ends with a full stop"),
             Self::NeedlessOverride(name) => write!(f, "the override of {name:?} equals the computed name"),
@@ -84,10 +92,25 @@ pub fn check_definition(def: &MetricDef) -> Result<(), NameError> {
             return Err(NameError::IllegalLabel(label));
         }
     }
+    check_otel(def)?;
     if def.help.len() < 8 || !def.help.ends_with('.') || def.help.contains('\n') {
         return Err(NameError::Help(def.name));
     }
     Ok(())
+}
+
+fn check_otel(def: &MetricDef) -> Result<(), NameError> {
+    let metric = match def.otel_metric() {
+        Ok(metric) => metric,
+        Err(reason) if reason.len() < 8 => return Err(NameError::NoReason(def.name)),
+        Err(_) => return Ok(()),
+    };
+    let fixed = metric.attributes.iter().map(|(key, _)| *key);
+    let shown = def.attributes.iter().filter_map(|attribute| attribute.otel);
+    match [metric.name].into_iter().chain(fixed).chain(shown).find(|name| !is_dotted(name)) {
+        Some(name) => Err(NameError::IllegalOtelName(name)),
+        None => Ok(()),
+    }
 }
 
 fn is_dotted(name: &str) -> bool {
@@ -139,6 +162,11 @@ mod tests {
         assert_eq!(bad(|d| d.name = "a..b"), NameError::IllegalName("a..b"));
         assert_eq!(bad(|d| d.help = "no stop here"), NameError::Help("a.b"));
         assert_eq!(bad(|d| d.named = Some(("a_b_bytes", "why"))), NameError::NeedlessOverride("a.b"));
+        assert_eq!(
+            bad(|d| *d = d.otel(crate::OtelMetric::gauge("A.b", Unit::One))),
+            NameError::IllegalOtelName("A.b")
+        );
+        assert_eq!(bad(|d| *d = d.not_otlp("")), NameError::NoReason("a.b"));
         assert_eq!(bad(|d| d.labels = &[("le", "1")]), NameError::IllegalLabel("le"));
         assert_eq!(
             bad(|d| d.named = Some(("a.b", "why"))),

@@ -10,14 +10,14 @@ use std::{
 
 use collector_core::{
     Absence, Container, Group, Groups, Reading, Sample, Snapshot, Value,
-    catalogue::{Entity, ids},
+    catalogue::{Birth, Entity, ids},
 };
 use exposition::{Encoder, Format, LabelBlock, Number};
 
 use crate::{
     Extra, Wanted,
     ahead::{Ahead, ScalarRow, TableRow},
-    plan::{Birth, FamilyPlan, Plan, Read, RowPlan, TablePlan},
+    plan::{FamilyPlan, Plan, Read, RowPlan, TablePlan},
     roster::{self, Roster},
 };
 
@@ -254,7 +254,7 @@ impl Writer {
         match read {
             Read::Engine(read, tail) => self.reading(&entry.identity, tail, read(container), born),
             Read::States(current, tails) => {
-                let current = current(container);
+                let Some(current) = current(container) else { return };
                 for (state, tail) in tails.iter().enumerate() {
                     let is_in = Reading::int(u64::from(state == current));
                     self.reading(&entry.identity, tail, is_in, None);

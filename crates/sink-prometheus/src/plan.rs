@@ -4,15 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use collector_core::{
     Container, Group, Reading,
-    catalogue::{self, Dimension, Entity, InfoLabels, Row, RowId, Source},
+    catalogue::{self, Birth, Dimension, Entity, InfoLabels, Row, RowId, Source},
 };
 use exposition::{Family, Kind, LabelBlock};
 use metric_schema::{Instrument, Values};
 
 use crate::Profile;
-
-/// The most entries of one table of one entity that are written, whatever its attributes allow together.
-const TABLE_ENTRIES_MAX: usize = 512;
 
 /// What one profile shows.
 #[derive(Debug)]
@@ -69,8 +66,8 @@ pub(crate) enum Read {
     Sample(LabelBlock),
     /// In the engine's description.
     Engine(fn(&Container) -> Reading, LabelBlock),
-    /// One series for each state.
-    States(fn(&Container) -> usize, Vec<LabelBlock>),
+    /// One series for each state, where it is known.
+    States(fn(&Container) -> Option<usize>, Vec<LabelBlock>),
     /// 1, with the labels of that place in an entry's `infos`.
     Info(usize),
     /// In a table of the sample.
@@ -88,19 +85,6 @@ pub(crate) struct TablePlan {
     pub(crate) fixed: Vec<(&'static str, &'static str)>,
     /// The most entries of one entity.
     pub(crate) entries_max: usize,
-}
-
-/// When a counter was 0: the created timestamp of protobuf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Birth {
-    /// Nobody knows, or it is no counter.
-    Unknown,
-    /// At the start of the container's run.
-    Run,
-    /// When this process first saw the container.
-    FirstSeen,
-    /// When this process started to watch.
-    Watch,
 }
 
 impl Plan {
@@ -175,11 +159,7 @@ impl Plan {
             let shown = dimension.labels().iter().enumerate().filter_map(|(at, name)| {
                 row.def.attributes.iter().any(|attribute| attribute.name == *name).then_some((at, *name))
             });
-            let allowed = row.def.attributes.iter().map(|attribute| match attribute.values {
-                Values::Closed(values) => values.len(),
-                Values::Capped(most) => most,
-            });
-            let entries_max = allowed.fold(1, usize::saturating_mul).min(TABLE_ENTRIES_MAX);
+            let entries_max = row.entries_max();
             return Read::Table(TablePlan { dimension, column, shown: shown.collect(), fixed, entries_max });
         }
         match row.source {
@@ -226,17 +206,9 @@ fn fixed_labels(row: &Row, profile: Profile) -> Vec<(&'static str, &'static str)
     [row.def.labels, alias].concat()
 }
 
+/// The created timestamp, which only counters have.
 fn birth(row: &Row) -> Birth {
-    if row.def.instrument != Instrument::Counter {
-        return Birth::Unknown;
-    }
-    match (row.entity, &row.source) {
-        (Entity::Container, Source::Collector | Source::CollectorTable(_)) => Birth::FirstSeen,
-        (Entity::Container, _) => Birth::Run,
-        (_, Source::Collector | Source::CollectorTable(_)) => Birth::Watch,
-        // The kernel counts since the boot, or since pressure was switched on.
-        _ => Birth::Unknown,
-    }
+    if row.def.instrument == Instrument::Counter { row.birth() } else { Birth::Unknown }
 }
 
 /// A block of labels that the catalogue's tests hold legal and unique.

@@ -232,6 +232,7 @@ const FORMULAS: &[(RowId, Formula)] = &[
     (ids::PRESSURE_IO_STALLED, |m, _| pressure(m, 28, 0.3)),
     (ids::FS_USAGE, |m, _| Reading::int(m.around(50e6 * m.liking(29)))),
     (ids::FS_LIMIT, |_, _| Reading::int(500_000_000_000)),
+    (ids::FS_AVAILABLE, |_, _| Reading::int(300_000_000_000)),
     (ids::FS_INODES_FREE, |_, _| Reading::int(29_000_000)),
     (ids::FS_INODES_TOTAL, |_, _| Reading::int(31_250_000)),
     (ids::HOST_CPU_WAITING, |m, _| pressure(m, 26, 10.0)),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use cgroup_reader::{At, Field, Place, PsiLine, SourceKey};
 use collector_core::Group;
 use collector_core::catalogue::{self, Row, Source};
-use metric_schema::Values;
+use metric_schema::{Origin, Values};
 use serde_json::json;
 
 use crate::cli::CatalogueFormat;
@@ -23,12 +23,32 @@ fn shown() -> impl Iterator<Item = &'static Row> {
     catalogue::get().iter().map(|(_, row)| row).filter(|row| !row.hidden)
 }
 
-/// The name that a reader looks for: that of the default profile, or of the only profile that has it.
-fn name(row: &Row) -> String {
+/// The name that a reader looks for: that of the default profile, or of the only profile that has it; none where it is on
+/// no page.
+fn page_name(row: &Row) -> Option<String> {
     match (row.def.only_aliased, row.def.aliases.first()) {
-        (Some(_), Some(alias)) => alias.name.to_owned(),
-        _ => row.def.prometheus_name(),
+        (Some(_), Some(alias)) => Some(alias.name.to_owned()),
+        (Some(_), None) => None,
+        (None, _) => Some(row.def.prometheus_name()),
     }
+}
+
+/// That name, or that of OTLP where no page has it.
+fn name(row: &Row) -> String {
+    page_name(row).unwrap_or_else(|| row.def.name.to_owned())
+}
+
+/// The metric as which it leaves by OTLP, with what tells its points apart, in the notation of the conventions.
+fn otel(row: &Row) -> Result<String, &'static str> {
+    let metric = row.def.otel_metric()?;
+    let fixed = metric.attributes.iter().map(|(key, value)| format!("{key}={value}"));
+    let keys = row.def.attributes.iter().filter_map(|attribute| attribute.otel.map(str::to_owned));
+    let points: Vec<_> = fixed.chain(keys).collect();
+    let points = if points.is_empty() { String::new() } else { format!(" {{{}}}", points.join(", ")) };
+    let kind = metric.instrument.otel_word();
+    let ours = if metric.origin == Origin::Ours { "; ours" } else { "" };
+    let total = if metric.is_total { "; only where its parts are not known" } else { "" };
+    Ok(format!("`{}`{points} ({kind}, {}{ours}{total})", metric.name, metric.unit.ucum()))
 }
 
 fn labels(row: &Row) -> String {
@@ -100,7 +120,8 @@ fn markdown() -> String {
          Every metric, by group. Groups are switched by `metrics.groups` and asked for by `?collect[]=`. Series of a\n\
          container carry the labels `container_id`, `container_name` and `image`, and those in the column labels. What\n\
          cannot be known is absent, and `container_exporter_metric_absent` says why. The column cAdvisor tells the name\n\
-         under `?profile=cadvisor` (– is not there).\n",
+         under `?profile=cadvisor` (– is not there), the column OTLP the metric, the attributes of its points, instrument and\n\
+         unit; what OpenTelemetry has no name for is ours, named in its style.\n",
     );
     for group in Group::ALL {
         let rows: Vec<&Row> = shown().filter(|row| row.group == group).collect();
@@ -109,24 +130,39 @@ fn markdown() -> String {
         }
         _ = write!(
             text,
-            "\n## {}\n\n| name | type | unit | labels | meaning | source | cAdvisor |\n|---|---|---|---|---|---|---|\n",
+            "\n## {}\n\n| name | type | unit | labels | meaning | source | cAdvisor | OTLP |\n|---|---|---|---|---|---|---|---|\n",
             group.as_str()
         );
         for row in rows {
             _ = writeln!(
                 text,
-                "| `{}` | {} | {} | {} | {} | {} | {} |",
-                name(row),
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                page_name(row).map_or_else(|| "–".to_owned(), |name| format!("`{name}`")),
                 row.def.instrument.prometheus_type(),
                 row.def.unit.ucum(),
                 labels(row),
                 row.def.help,
                 source(row),
                 cadvisor(row),
+                otel(row).unwrap_or_else(|reason| format!("–: {reason}")),
             );
         }
     }
     text
+}
+
+fn otel_json(row: &Row) -> serde_json::Value {
+    match row.def.otel_metric() {
+        Err(reason) => json!({ "left_out": reason }),
+        Ok(metric) => json!({
+            "name": metric.name,
+            "unit": metric.unit.ucum(),
+            "instrument": metric.instrument.otel_word(),
+            "attributes": metric.attributes.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+            "keys": row.def.attributes.iter().filter_map(|attribute| attribute.otel).collect::<Vec<_>>(),
+            "ours": metric.origin == Origin::Ours,
+        }),
+    }
 }
 
 fn json() -> String {
@@ -143,7 +179,7 @@ fn json() -> String {
                 .collect();
             json!({
                 "name": name(row),
-                "otel_name": row.def.name,
+                "otel": otel_json(row),
                 "type": row.def.instrument.prometheus_type(),
                 "unit": row.def.unit.ucum(),
                 "group": row.group.as_str(),

@@ -5,7 +5,7 @@ use cgroup_reader::{
     Controller::{Cpu, Cpuacct},
     Scale, SourceKey,
 };
-use metric_schema::{Alias, MetricDef, Unit};
+use metric_schema::{Alias, Conversion, MetricDef, OtelMetric, Unit};
 
 use super::{Row, Source, rows};
 use crate::{Group, Reading};
@@ -39,25 +39,29 @@ const fn stat(key: &'static str, v1: Scale, v2_key: &'static str, v2: Scale) -> 
 rows! { super::state::END;
     CPU_USAGE = Row::container(Group::Cpu,
         MetricDef::counter("container.cpu.usage", Unit::Seconds, G, "CPU time used by all processes of the container.")
+            .otel(OtelMetric::counter("container.cpu.time", Unit::Seconds).total().by_convention())
             .aliased(cadvisor!("container_cpu_usage_seconds_total", &[("cpu", "total")])),
         Source::Key(SourceKey::both(
             At::whole(Cpuacct, "cpuacct.usage", Scale::NanosOne),
             At::key(Cpu, "cpu.stat", "usage_usec", Scale::MicrosToNanos))));
     CPU_USER = Row::container(Group::Cpu,
         MetricDef::counter("container.cpu.user", Unit::Seconds, G, "CPU time used in user mode.")
+            .otel(OtelMetric::counter("container.cpu.time", Unit::Seconds).with(&[("cpu.mode", "user")]).by_convention())
             .aliased(cadvisor!("container_cpu_user_seconds_total")),
         Source::Key(SourceKey::both(
             At::key(Cpuacct, "cpuacct.stat", "user", Scale::UserHzToNanos),
             At::key(Cpu, "cpu.stat", "user_usec", Scale::MicrosToNanos))));
     CPU_SYSTEM = Row::container(Group::Cpu,
         MetricDef::counter("container.cpu.system", Unit::Seconds, G, "CPU time used in kernel mode.")
+            .otel(OtelMetric::counter("container.cpu.time", Unit::Seconds).with(&[("cpu.mode", "system")]).by_convention())
             .aliased(cadvisor!("container_cpu_system_seconds_total")),
         Source::Key(SourceKey::both(
             At::key(Cpuacct, "cpuacct.stat", "system", Scale::UserHzToNanos),
             At::key(Cpu, "cpu.stat", "system_usec", Scale::MicrosToNanos))));
     CPU_USAGE_PERCENT = Row::container(Group::Cpu,
         MetricDef::gauge("container.cpu.usage", Unit::Percent, G,
-            "CPU use over the last interval, in percent of one core (250 is two and a half cores)."),
+            "CPU use over the last interval, in percent of one core (250 is two and a half cores).")
+            .otel(OtelMetric::gauge("container.cpu.usage", Unit::Cores).converted(Conversion::PerHundred).by_convention()),
         Source::Collector);
     CPU_LIMIT = Row::container(Group::Cpu,
         MetricDef::gauge("container.cpu.limit", Unit::Cores, G,
@@ -71,21 +75,25 @@ rows! { super::state::END;
     CPU_THROTTLED_PERIODS = Row::container(Group::Cpu,
         MetricDef::counter("container.cpu.cfs.throttled.periods", Unit::Count("{period}"), G,
             "Enforcement periods in which the container used up its CPU quota and was stopped.")
+            .otel(OtelMetric::counter("container.cpu.throttling.periods", Unit::Count("{period}")))
             .aliased(cadvisor!("container_cpu_cfs_throttled_periods_total")),
         stat("nr_throttled", Scale::One, "nr_throttled", Scale::One));
     CPU_THROTTLED = Row::container(Group::Cpu,
         MetricDef::counter("container.cpu.cfs.throttled", Unit::Seconds, G,
             "Time for which the container was stopped by its CPU quota, summed over CPUs.")
+            .otel(OtelMetric::counter("container.cpu.throttling.time", Unit::Seconds))
             .aliased(cadvisor!("container_cpu_cfs_throttled_seconds_total")),
         stat("throttled_time", Scale::NanosOne, "throttled_usec", Scale::MicrosToNanos));
     CPU_BURST_PERIODS = Row::container(Group::Cpu,
         MetricDef::counter("container.cpu.cfs.burst.periods", Unit::Count("{period}"), G,
             "Enforcement periods in which the container used time that it had saved.")
+            .otel(OtelMetric::counter("container.cpu.burst.periods", Unit::Count("{period}")))
             .aliased(cadvisor!("container_cpu_cfs_burst_periods_total")),
         stat("nr_bursts", Scale::One, "nr_bursts", Scale::One));
     CPU_BURST = Row::container(Group::Cpu,
         MetricDef::counter("container.cpu.cfs.burst", Unit::Seconds, G,
             "CPU time used above the quota out of what was saved in earlier periods.")
+            .otel(OtelMetric::counter("container.cpu.burst.time", Unit::Seconds))
             .aliased(cadvisor!("container_cpu_cfs_burst_seconds_total")),
         stat("burst_time", Scale::NanosOne, "burst_usec", Scale::MicrosToNanos));
     CPU_SHARES = Row::input(Group::Cpu,
@@ -94,6 +102,7 @@ rows! { super::state::END;
     CPU_SPEC_SHARES = Row::container(Group::Cpu,
         MetricDef::gauge("container.spec.cpu.shares", Unit::One, G,
             "CPU shares: what the kernel holds on cgroup v1, what the engine was told (1024 if nothing) on v2.")
+            .otel(OtelMetric::gauge("container.cpu.shares", Unit::One))
             .aliased(cadvisor!("container_spec_cpu_shares")),
         Source::Derived(|inputs| match inputs.sample.get(CPU_SHARES) {
             Reading::Absent(reason) => inputs.container.limits.cpu_shares.map_or(Reading::Absent(reason), Reading::int),
@@ -105,6 +114,7 @@ rows! { super::state::END;
     CPU_SPEC_QUOTA = Row::container(Group::Cpu,
         MetricDef::gauge("container.spec.cpu.quota", Unit::Count("us"), G,
             "CPU time in microseconds that the container may use in each period; absent without a quota.")
+            .otel(OtelMetric::gauge("container.cpu.cfs.quota", Unit::Seconds).converted(Conversion::PerMillion))
             .aliased(cadvisor!("container_spec_cpu_quota")),
         Source::Key(SourceKey::both(
             At::whole(Cpu, "cpu.cfs_quota_us", Scale::One),
@@ -112,6 +122,7 @@ rows! { super::state::END;
     CPU_SPEC_PERIOD = Row::container(Group::Cpu,
         MetricDef::gauge("container.spec.cpu.period", Unit::Count("us"), G,
             "Length of the CPU quota's period in microseconds.")
+            .otel(OtelMetric::gauge("container.cpu.cfs.period", Unit::Seconds).converted(Conversion::PerMillion))
             .aliased(cadvisor!("container_spec_cpu_period")),
         Source::Key(SourceKey::both(
             At::whole(Cpu, "cpu.cfs_period_us", Scale::One),

@@ -6,28 +6,28 @@ use super::{Dimension, Row, Source, rows};
 use crate::Group;
 
 const G: &str = Group::Exporter.as_str();
-const BY_SOURCE: &[Attribute] = &[Attribute { name: "source", values: Values::Capped(16) }];
-const BY_REASON: &[Attribute] = &[Attribute { name: "reason", values: Values::Capped(16) }];
+const BY_SOURCE: &[Attribute] =
+    &[Attribute::new("source", Values::Capped(16)).otel("container_exporter.source")];
+const BY_REASON: &[Attribute] =
+    &[Attribute::new("reason", Values::Capped(16)).otel("container_exporter.reason")];
 const ABSENT: &[Attribute] = &[
-    Attribute { name: "group", values: Values::Capped(16) },
-    Attribute { name: "reason", values: Values::Capped(32) },
+    Attribute::new("group", Values::Capped(16)).otel("container_exporter.group"),
+    Attribute::new("reason", Values::Capped(32)).otel("container_exporter.reason"),
 ];
-const BUILD: &[Attribute] = &[
-    Attribute { name: "version", values: Values::Capped(1) },
-    Attribute { name: "revision", values: Values::Capped(1) },
-];
+const BUILD: &[Attribute] =
+    &[Attribute::new("version", Values::Capped(1)), Attribute::new("revision", Values::Capped(1))];
 const ENGINE: &[Attribute] = &[
-    Attribute { name: "source", values: Values::Capped(16) },
-    Attribute { name: "engine", values: Values::Capped(16) },
-    Attribute { name: "version", values: Values::Capped(16) },
-    Attribute { name: "api_version", values: Values::Capped(16) },
-    Attribute { name: "cgroup_driver", values: Values::Capped(16) },
-    Attribute { name: "storage_driver", values: Values::Capped(16) },
-    Attribute { name: "endpoint", values: Values::Capped(16) },
+    Attribute::new("source", Values::Capped(16)).otel("container_exporter.source"),
+    Attribute::new("engine", Values::Capped(16)).otel("container.runtime.name"),
+    Attribute::new("version", Values::Capped(16)).otel("container.runtime.version"),
+    Attribute::new("api_version", Values::Capped(16)).otel("container_exporter.engine.api_version"),
+    Attribute::new("cgroup_driver", Values::Capped(16)).otel("container_exporter.engine.cgroup_driver"),
+    Attribute::new("storage_driver", Values::Capped(16)).otel("container_exporter.engine.storage_driver"),
+    Attribute::new("endpoint", Values::Capped(16)).otel("container_exporter.engine.endpoint"),
 ];
 const HTTP: &[Attribute] = &[
-    Attribute { name: "handler", values: Values::Capped(16) },
-    Attribute { name: "code", values: Values::Capped(16) },
+    Attribute::new("handler", Values::Capped(16)).otel("container_exporter.http.handler"),
+    Attribute::new("code", Values::Capped(16)).otel("container_exporter.http.code"),
 ];
 
 const COUNTED: Source = Source::Collector;
@@ -45,7 +45,8 @@ pub(super) mod ids {
 
 rows! { super::host::END;
     BUILD_INFO = Row::exporter(
-        MetricDef::gauge("container_exporter.build_info", Unit::One, G, "1, with version and revision as labels.").by(BUILD),
+        MetricDef::gauge("container_exporter.build_info", Unit::One, G, "1, with version and revision as labels.")
+            .not_otlp("service.version of the exporter's Resource").by(BUILD),
         Source::CollectorTable(Dimension::Build));
     ENGINE_INFO = Row::exporter(
         MetricDef::gauge("container_exporter.engine_info", Unit::One, G, "1 for each engine that answered, with what it says of itself as labels.").by(ENGINE),

@@ -1,7 +1,7 @@
 //! Group host: the machine, its pressure, and what is counted over all containers, those that are gone included.
 
 use cgroup_reader::{At, Field, PsiLine, Scale, SourceKey};
-use metric_schema::{Alias, Attribute, MetricDef, Unit, Values};
+use metric_schema::{Alias, Attribute, MetricDef, OtelMetric, Unit, Values};
 
 use super::{Dimension, Entity, Row, Source, cpu::cadvisor, rows, state::STATE};
 use crate::Group;
@@ -11,18 +11,19 @@ const G: &str = Group::Host.as_str();
 /// How a run ended: the values of the label `outcome`.
 pub const OUTCOMES: &[&str] = &["success", "error", "signal", "oom", "unknown"];
 
-const OUTCOME: &[Attribute] = &[Attribute { name: "outcome", values: Values::Closed(OUTCOMES) }];
+const OUTCOME: &[Attribute] =
+    &[Attribute::new("outcome", Values::Closed(OUTCOMES)).otel("container.run.outcome")];
 const MACHINE_IDS: &[Attribute] = &[
-    Attribute { name: "boot_id", values: Values::Capped(1) },
-    Attribute { name: "machine_id", values: Values::Capped(1) },
-    Attribute { name: "system_uuid", values: Values::Capped(1) },
+    Attribute::new("boot_id", Values::Capped(1)).on_pages_only(),
+    Attribute::new("machine_id", Values::Capped(1)).on_pages_only(),
+    Attribute::new("system_uuid", Values::Capped(1)).on_pages_only(),
 ];
 const VERSIONS: &[Attribute] = &[
-    Attribute { name: "kernelVersion", values: Values::Capped(1) },
-    Attribute { name: "osVersion", values: Values::Capped(1) },
-    Attribute { name: "dockerVersion", values: Values::Capped(1) },
-    Attribute { name: "cadvisorVersion", values: Values::Capped(1) },
-    Attribute { name: "cadvisorRevision", values: Values::Capped(1) },
+    Attribute::new("kernelVersion", Values::Capped(1)),
+    Attribute::new("osVersion", Values::Capped(1)),
+    Attribute::new("dockerVersion", Values::Capped(1)),
+    Attribute::new("cadvisorVersion", Values::Capped(1)),
+    Attribute::new("cadvisorRevision", Values::Capped(1)),
 ];
 const MACHINE: Source = Source::SamplerTable(Dimension::Machine);
 
@@ -77,10 +78,12 @@ rows! { super::filesystem::END;
         psi("pressure/io", PsiLine::Full));
     MACHINE_CORES = Row::host(
         MetricDef::up_down("machine.cpu_cores", Unit::Count("{cpu}"), G, "Logical CPUs that are online.")
+            .otel(OtelMetric::up_down("system.cpu.logical.count", Unit::Cores).by_convention())
             .by(MACHINE_IDS).aliased(cadvisor!("machine_cpu_cores")),
         MACHINE);
     MACHINE_PHYSICAL_CORES = Row::host(
         MetricDef::up_down("machine.cpu_physical_cores", Unit::Count("{cpu}"), G, "Physical CPU cores.")
+            .otel(OtelMetric::up_down("system.cpu.physical.count", Unit::Cores).by_convention())
             .by(MACHINE_IDS).aliased(cadvisor!("machine_cpu_physical_cores")),
         MACHINE);
     MACHINE_SOCKETS = Row::host(
@@ -89,6 +92,7 @@ rows! { super::filesystem::END;
         MACHINE);
     MACHINE_MEMORY = Row::host(
         MetricDef::up_down("machine.memory", Unit::Bytes, G, "Memory of the machine.")
+            .otel(OtelMetric::up_down("system.memory.limit", Unit::Bytes).by_convention())
             .by(MACHINE_IDS).aliased(cadvisor!("machine_memory_bytes")),
         MACHINE);
     MACHINE_SWAP = Row::host(

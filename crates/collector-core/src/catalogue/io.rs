@@ -1,17 +1,17 @@
 //! Group io: `io.stat` and `blkio.throttle.*`, by block device.
 
 use cgroup_reader::{At, Controller::Blkio, Scale, SourceKey};
-use metric_schema::{Alias, Attribute, MetricDef, Unit, Values};
+use metric_schema::{Alias, Attribute, MetricDef, OtelMetric, Unit, Values};
 
 use super::{Dimension, Row, Source, cpu::cadvisor, rows};
 use crate::Group;
 
 const G: &str = Group::Io.as_str();
-const DEVICE: &[Attribute] = &[Attribute { name: "device", values: Values::Capped(64) }];
+const DEVICE: &[Attribute] = &[Attribute::new("device", Values::Capped(64)).otel("system.device")];
 const NUMBERED: &[Attribute] = &[
-    Attribute { name: "device", values: Values::Capped(64) },
-    Attribute { name: "major", values: Values::Capped(64) },
-    Attribute { name: "minor", values: Values::Capped(64) },
+    Attribute::new("device", Values::Capped(64)),
+    Attribute::new("major", Values::Capped(64)),
+    Attribute::new("minor", Values::Capped(64)),
 ];
 
 /// The constants of this file.
@@ -42,18 +42,22 @@ const fn operations(v1: &'static str, v2: &'static str) -> Source {
 rows! { super::memory::END;
     FS_READS_BYTES = Row::container(Group::Io,
         MetricDef::counter("container.fs.reads", Unit::Bytes, G, "Bytes read from the device by the container.")
+            .otel(OtelMetric::counter("container.disk.io", Unit::Bytes).with(&[("disk.io.direction", "read")]).by_convention())
             .by(DEVICE).aliased(cadvisor!("container_fs_reads_bytes_total")),
         bytes("Read", "rbytes"));
     FS_WRITES_BYTES = Row::container(Group::Io,
         MetricDef::counter("container.fs.writes", Unit::Bytes, G, "Bytes written to the device by the container.")
+            .otel(OtelMetric::counter("container.disk.io", Unit::Bytes).with(&[("disk.io.direction", "write")]).by_convention())
             .by(DEVICE).aliased(cadvisor!("container_fs_writes_bytes_total")),
         bytes("Write", "wbytes"));
     FS_READS = Row::container(Group::Io,
         MetricDef::counter("container.fs.reads", Unit::Count("{operation}"), G, "Read operations on the device.")
+            .otel(OtelMetric::counter("container.disk.operations", Unit::Count("{operation}")).with(&[("disk.io.direction", "read")]))
             .by(DEVICE).aliased(cadvisor!("container_fs_reads_total")),
         operations("Read", "rios"));
     FS_WRITES = Row::container(Group::Io,
         MetricDef::counter("container.fs.writes", Unit::Count("{operation}"), G, "Write operations on the device.")
+            .otel(OtelMetric::counter("container.disk.operations", Unit::Count("{operation}")).with(&[("disk.io.direction", "write")]))
             .by(DEVICE).aliased(cadvisor!("container_fs_writes_total")),
         operations("Write", "wios"));
     BLKIO_READ = Row::container(Group::Io,

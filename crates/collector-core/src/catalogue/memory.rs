@@ -1,7 +1,7 @@
 //! Group memory: `memory.*` and what is made of it.
 
 use cgroup_reader::{At, Controller::Memory, Scale, SourceKey};
-use metric_schema::{Alias, MetricDef, Unit};
+use metric_schema::{Alias, Conversion, MetricDef, OtelMetric, Unit};
 
 use super::{Inputs, Row, RowId, Source, cpu::cadvisor, rows};
 use crate::{Absence, Group, Reading, Value, effective};
@@ -11,15 +11,15 @@ const G: &str = Group::Memory.as_str();
 /// The constants of this file.
 pub(super) mod ids {
     pub use super::{
-        MEMORY_ACTIVE_FILE, MEMORY_CACHE, MEMORY_DIRTY, MEMORY_EVENTS_HIGH, MEMORY_EVENTS_LOW,
-        MEMORY_EVENTS_MAX, MEMORY_EVENTS_OOM, MEMORY_EVENTS_OOM_GROUP_KILL, MEMORY_EVENTS_OOM_KILL,
-        MEMORY_FAILCNT, MEMORY_INACTIVE_FILE, MEMORY_KERNEL, MEMORY_LIMIT, MEMORY_LIMIT_OWN,
-        MEMORY_MAPPED_FILE, MEMORY_MAX_USAGE, MEMORY_MEMSW_LIMIT_OWN, MEMORY_PGFAULT,
-        MEMORY_PGFAULT_HIERARCHY, MEMORY_PGMAJFAULT, MEMORY_PGMAJFAULT_HIERARCHY, MEMORY_PGSCAN,
-        MEMORY_PGSTEAL, MEMORY_REFAULT_ANON, MEMORY_REFAULT_FILE, MEMORY_RESERVATION_OWN, MEMORY_RSS,
-        MEMORY_SOFT_LIMIT_OWN, MEMORY_SPEC_LIMIT, MEMORY_SPEC_RESERVATION, MEMORY_SPEC_SWAP_LIMIT,
-        MEMORY_SWAP, MEMORY_SWAP_LIMIT_OWN, MEMORY_USAGE, MEMORY_USAGE_PERCENT, MEMORY_WORKING_SET,
-        MEMORY_WRITEBACK,
+        MEMORY_ACTIVE_FILE, MEMORY_AVAILABLE, MEMORY_CACHE, MEMORY_DIRTY, MEMORY_EVENTS_HIGH,
+        MEMORY_EVENTS_LOW, MEMORY_EVENTS_MAX, MEMORY_EVENTS_OOM, MEMORY_EVENTS_OOM_GROUP_KILL,
+        MEMORY_EVENTS_OOM_KILL, MEMORY_FAILCNT, MEMORY_INACTIVE_FILE, MEMORY_KERNEL, MEMORY_LIMIT,
+        MEMORY_LIMIT_OWN, MEMORY_MAPPED_FILE, MEMORY_MAX_USAGE, MEMORY_MEMSW_LIMIT_OWN, MEMORY_MINOR_FAULTS,
+        MEMORY_PGFAULT, MEMORY_PGFAULT_HIERARCHY, MEMORY_PGMAJFAULT, MEMORY_PGMAJFAULT_HIERARCHY,
+        MEMORY_PGSCAN, MEMORY_PGSTEAL, MEMORY_REFAULT_ANON, MEMORY_REFAULT_FILE, MEMORY_RESERVATION_OWN,
+        MEMORY_RSS, MEMORY_SOFT_LIMIT_OWN, MEMORY_SPEC_LIMIT, MEMORY_SPEC_RESERVATION,
+        MEMORY_SPEC_SWAP_LIMIT, MEMORY_SWAP, MEMORY_SWAP_LIMIT_OWN, MEMORY_USAGE, MEMORY_USAGE_PERCENT,
+        MEMORY_WORKING_SET, MEMORY_WRITEBACK,
     };
 }
 
@@ -97,19 +97,52 @@ fn usage_percent(inputs: &Inputs<'_>) -> Reading {
     }
 }
 
+/// The effective limit less the working set: as the semantic conventions have it, nothing without a limit.
+fn available(inputs: &Inputs<'_>) -> Reading {
+    if inputs.sample.get(MEMORY_LIMIT_OWN) == Reading::Max {
+        return Reading::Max;
+    }
+    let limit = inputs.sample.get(MEMORY_LIMIT);
+    match (limit.as_u64(), working_set(inputs)) {
+        (Some(limit), Reading::Value(Value::Int(used))) => Reading::int(limit.saturating_sub(used)),
+        (None, _) => limit,
+        (_, used) => used,
+    }
+}
+
+/// All faults less those that had to read from disk.
+fn minor_faults(inputs: &Inputs<'_>) -> Reading {
+    let all = inputs.sample.get(MEMORY_PGFAULT_HIERARCHY);
+    let major = inputs.sample.get(MEMORY_PGMAJFAULT_HIERARCHY);
+    match (all.as_u64(), major.as_u64()) {
+        (Some(all), Some(major)) => Reading::int(all.saturating_sub(major)),
+        (None, _) => all,
+        (_, None) => major,
+    }
+}
+
 rows! { super::cpu::END;
     MEMORY_USAGE = Row::container(Group::Memory,
         MetricDef::up_down("container.memory.usage", Unit::Bytes, G,
             "Memory in use, page cache and kernel memory included.")
+            .otel(OtelMetric::up_down("container.memory.usage", Unit::Bytes).by_convention())
             .aliased(cadvisor!("container_memory_usage_bytes")),
         Source::Key(SourceKey::both(whole("memory.usage_in_bytes"), whole("memory.current"))));
     MEMORY_WORKING_SET = Row::container(Group::Memory,
         MetricDef::up_down("container.memory.working_set", Unit::Bytes, G,
             "Memory in use less the file pages that can be dropped at once (inactive_file).")
+            .otel(OtelMetric::up_down("container.memory.working_set", Unit::Bytes).by_convention())
             .aliased(cadvisor!("container_memory_working_set_bytes")),
         Source::Derived(working_set));
+    MEMORY_AVAILABLE = Row::container(Group::Memory,
+        MetricDef::up_down("container.memory.available", Unit::Bytes, G,
+            "What the limit leaves over the working set; absent where the container has no limit of its own.")
+            .otel(OtelMetric::up_down("container.memory.available", Unit::Bytes).by_convention())
+            .only_aliased("container_memory_limit_bytes less container_memory_working_set_bytes"),
+        Source::Derived(available));
     MEMORY_RSS = Row::container(Group::Memory,
         MetricDef::up_down("container.memory.rss", Unit::Bytes, G, "Anonymous memory: heap, stack, private mappings.")
+            .otel(OtelMetric::up_down("container.memory.rss", Unit::Bytes).by_convention())
             .named("container_memory_rss", "cAdvisor's name").aliased(cadvisor!("container_memory_rss")),
         stat("total_rss", "anon"));
     MEMORY_CACHE = Row::container(Group::Memory,
@@ -136,10 +169,12 @@ rows! { super::cpu::END;
         Source::Key(SourceKey::both(whole("memory.max_usage_in_bytes"), whole("memory.peak"))));
     MEMORY_ACTIVE_FILE = Row::container(Group::Memory,
         MetricDef::up_down("container.memory.total_active_file", Unit::Bytes, G, "Page cache that was used of late.")
+            .otel(OtelMetric::up_down("container.memory.active_file", Unit::Bytes))
             .aliased(cadvisor!("container_memory_total_active_file_bytes")),
         stat("total_active_file", "active_file"));
     MEMORY_INACTIVE_FILE = Row::container(Group::Memory,
         MetricDef::up_down("container.memory.total_inactive_file", Unit::Bytes, G, "Page cache that can be dropped first.")
+            .otel(OtelMetric::up_down("container.memory.inactive_file", Unit::Bytes))
             .aliased(cadvisor!("container_memory_total_inactive_file_bytes")),
         stat("total_inactive_file", "inactive_file"));
     MEMORY_DIRTY = Row::container(Group::Memory,
@@ -156,13 +191,15 @@ rows! { super::cpu::END;
         Source::Sampler);
     MEMORY_USAGE_PERCENT = Row::container(Group::Memory,
         MetricDef::gauge("container.memory.usage", Unit::Percent, G,
-            "Working set in percent of the effective limit (container_memory_limit_bytes)."),
+            "Working set in percent of the effective limit (container_memory_limit_bytes).")
+            .otel(OtelMetric::gauge("container.memory.utilization", Unit::One).converted(Conversion::PerHundred)),
         Source::Derived(usage_percent));
     MEMORY_LIMIT_OWN = Row::input(Group::Memory,
         MetricDef::up_down("container.memory.own_limit", Unit::Bytes, G, "The kernel's own limit."),
         Source::Key(SourceKey::both(whole("memory.limit_in_bytes"), whole("memory.max"))));
     MEMORY_SPEC_LIMIT = Row::container(Group::Memory,
         MetricDef::up_down("container.spec.memory.limit", Unit::Bytes, G, "Memory limit set on the container; 0 is none.")
+            .otel(OtelMetric::up_down("container.spec.memory.limit", Unit::Bytes).converted(Conversion::UnlessZero))
             .aliased(cadvisor!("container_spec_memory_limit_bytes")),
         Source::Derived(|inputs| zero_if_none(inputs, MEMORY_LIMIT_OWN)));
     MEMORY_MEMSW_LIMIT_OWN = Row::input(Group::Memory,
@@ -174,6 +211,7 @@ rows! { super::cpu::END;
     MEMORY_SPEC_SWAP_LIMIT = Row::container(Group::Memory,
         MetricDef::up_down("container.spec.memory.swap_limit", Unit::Bytes, G,
             "Limit of memory and swap together; 0 is none.")
+            .otel(OtelMetric::up_down("container.spec.memory.swap_limit", Unit::Bytes).converted(Conversion::UnlessZero))
             .aliased(cadvisor!("container_spec_memory_swap_limit_bytes")),
         Source::Derived(memory_and_swap));
     MEMORY_SOFT_LIMIT_OWN = Row::input(Group::Memory,
@@ -185,36 +223,48 @@ rows! { super::cpu::END;
     MEMORY_SPEC_RESERVATION = Row::container(Group::Memory,
         MetricDef::up_down("container.spec.memory.reservation_limit", Unit::Bytes, G,
             "Memory reserved for the container (memory.low, soft limit); 0 is none.")
+            .otel(OtelMetric::up_down("container.spec.memory.reservation", Unit::Bytes).converted(Conversion::UnlessZero))
             .aliased(cadvisor!("container_spec_memory_reservation_limit_bytes")),
         Source::Derived(reservation));
     MEMORY_FAILCNT = Row::container(Group::Memory,
         MetricDef::counter("container.memory.failcnt", Unit::Count("{hit}"), G, "Times that use hit the limit.")
+            .not_otlp("the same count as container.memory.events.max")
             .named("container_memory_failcnt", "cAdvisor's name").aliased(cadvisor!("container_memory_failcnt")),
         Source::Key(SourceKey::both(whole("memory.failcnt"), event("max"))));
     MEMORY_PGFAULT = Row::container(Group::Memory,
         MetricDef::counter("container.memory.failures.pgfault.container", Unit::Count("{fault}"), G, FAILURES_HELP)
+            .not_otlp("container.paging.faults counts all below the container")
             .named("container_memory_failures_total", "cAdvisor's name, one family for four counts")
             .with(&[("failure_type", "pgfault"), ("scope", "container")])
             .aliased(cadvisor!("container_memory_failures_total")),
         stat("pgfault", "pgfault"));
     MEMORY_PGMAJFAULT = Row::container(Group::Memory,
         MetricDef::counter("container.memory.failures.pgmajfault.container", Unit::Count("{fault}"), G, FAILURES_HELP)
+            .not_otlp("container.paging.faults counts all below the container")
             .named("container_memory_failures_total", "cAdvisor's name, one family for four counts")
             .with(&[("failure_type", "pgmajfault"), ("scope", "container")])
             .aliased(cadvisor!("container_memory_failures_total")),
         stat("pgmajfault", "pgmajfault"));
     MEMORY_PGFAULT_HIERARCHY = Row::container(Group::Memory,
         MetricDef::counter("container.memory.failures.pgfault.hierarchy", Unit::Count("{fault}"), G, FAILURES_HELP)
+            .not_otlp("the sum over container.paging.faults")
             .named("container_memory_failures_total", "cAdvisor's name, one family for four counts")
             .with(&[("failure_type", "pgfault"), ("scope", "hierarchy")])
             .aliased(cadvisor!("container_memory_failures_total")),
         stat("total_pgfault", "pgfault"));
     MEMORY_PGMAJFAULT_HIERARCHY = Row::container(Group::Memory,
         MetricDef::counter("container.memory.failures.pgmajfault.hierarchy", Unit::Count("{fault}"), G, FAILURES_HELP)
+            .otel(OtelMetric::counter("container.paging.faults", Unit::Count("{fault}")).with(&[("system.paging.fault.type", "major")]).by_convention())
             .named("container_memory_failures_total", "cAdvisor's name, one family for four counts")
             .with(&[("failure_type", "pgmajfault"), ("scope", "hierarchy")])
             .aliased(cadvisor!("container_memory_failures_total")),
         stat("total_pgmajfault", "pgmajfault"));
+    MEMORY_MINOR_FAULTS = Row::container(Group::Memory,
+        MetricDef::counter("container.memory.minor_faults", Unit::Count("{fault}"), G, "Page faults that needed no disk.")
+            .otel(OtelMetric::counter("container.paging.faults", Unit::Count("{fault}"))
+                .with(&[("system.paging.fault.type", "minor")]).by_convention())
+            .only_aliased("container_memory_failures_total tells it: pgfault less pgmajfault"),
+        Source::Derived(minor_faults));
     MEMORY_EVENTS_LOW = Row::container(Group::Memory,
         MetricDef::counter("container.memory.events.low", Unit::Count("{event}"), G,
             "Times that memory was taken although use was below the low boundary.")

@@ -17,7 +17,7 @@ mod state;
 use std::sync::{Arc, LazyLock};
 
 use cgroup_reader::{Field, Place, SourceKey};
-use metric_schema::MetricDef;
+use metric_schema::{MetricDef, Values};
 
 use crate::{Container, Group, Reading, Sample};
 
@@ -151,8 +151,8 @@ pub enum Source {
     Derived(fn(&Inputs<'_>) -> Reading),
     /// A field of the engine's description.
     Engine(fn(&Container) -> Reading),
-    /// One of a closed set of states: the index into the attribute's values of the one that holds.
-    StateSet(fn(&Container) -> usize),
+    /// One of a closed set of states: the index into the attribute's values of the one that holds, where it is known.
+    StateSet(fn(&Container) -> Option<usize>),
     /// The value 1 with labels that describe.
     Info(fn(&Container) -> InfoLabels),
     /// Filled by the sampler's own code: more than one file, or a formula over the tree.
@@ -204,7 +204,45 @@ pub struct Row {
     pub hidden: bool,
 }
 
+/// When what a row sums up was 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Birth {
+    /// Nobody knows: the kernel counts since the boot, or since the counting was switched on.
+    Unknown,
+    /// At the start of the container's run.
+    Run,
+    /// When this process first saw the container.
+    FirstSeen,
+    /// When this process started to watch.
+    Watch,
+}
+
+/// The most entries of one table of one entity that a sink writes, whatever a row's attributes allow together.
+const TABLE_ENTRIES_MAX: usize = 512;
+
 impl Row {
+    /// When what the row sums up was 0: the created timestamp of Prometheus, the start time of OTLP. Means nothing for a
+    /// gauge.
+    #[must_use]
+    pub const fn birth(&self) -> Birth {
+        match (self.entity, &self.source) {
+            (Entity::Container, Source::Collector | Source::CollectorTable(_)) => Birth::FirstSeen,
+            (Entity::Container, _) => Birth::Run,
+            (_, Source::Collector | Source::CollectorTable(_)) => Birth::Watch,
+            _ => Birth::Unknown,
+        }
+    }
+
+    /// The most entries of one entity's table that a sink writes in this row.
+    #[must_use]
+    pub fn entries_max(&self) -> usize {
+        let allowed = self.def.attributes.iter().map(|attribute| match attribute.values {
+            Values::Closed(values) => values.len(),
+            Values::Capped(most) => most,
+        });
+        allowed.fold(1, usize::saturating_mul).min(TABLE_ENTRIES_MAX)
+    }
+
     const fn new(group: Group, entity: Entity, def: MetricDef, source: Source) -> Self {
         Self { def, group, entity, source, hidden: false }
     }
@@ -337,5 +375,7 @@ pub fn get() -> &'static Catalogue {
     &CATALOGUE
 }
 
+#[cfg(test)]
+mod otel_tests;
 #[cfg(test)]
 mod tests;

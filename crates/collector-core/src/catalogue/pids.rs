@@ -1,7 +1,7 @@
 //! Group pids: `pids.*`.
 
 use cgroup_reader::{At, Controller::Pids, Scale, SourceKey};
-use metric_schema::{Alias, MetricDef, Unit};
+use metric_schema::{Alias, Conversion, MetricDef, OtelMetric, Unit};
 
 use super::{Row, Source, cpu::cadvisor, rows};
 use crate::{Group, Reading};
@@ -23,6 +23,7 @@ rows! { super::network::END;
         Source::Key(SourceKey::same(At::whole(Pids, "pids.max", Scale::One))));
     THREADS_MAX = Row::container(Group::Pids,
         MetricDef::up_down("container.threads_max", Unit::Count("{thread}"), G, "Limit of threads and processes; 0 is none.")
+            .otel(OtelMetric::up_down("container.threads_max", Unit::Count("{thread}")).converted(Conversion::UnlessZero))
             .aliased(cadvisor!("container_threads_max")),
         Source::Derived(|inputs| match inputs.sample.get(THREADS_LIMIT_OWN) {
             Reading::Max => Reading::int(0),

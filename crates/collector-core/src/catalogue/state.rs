@@ -5,19 +5,22 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use metric_schema::{Alias, Attribute, MetricDef, Unit, Values};
+use metric_schema::{Alias, Attribute, Conversion, MetricDef, OtelMetric, Unit, Values};
 
 use super::{InfoLabels, Row, Source, cpu::cadvisor, rows};
 use crate::{Absence, Container, Group, Health, Reading, State, Value};
 
 const G: &str = Group::State.as_str();
-pub(super) const STATE: &[Attribute] = &[Attribute { name: "state", values: Values::Closed(State::NAMES) }];
+pub(super) const STATE: &[Attribute] =
+    &[Attribute::new("state", Values::Closed(State::NAMES)).otel("container.state.status")];
+const HEALTH: &[Attribute] =
+    &[Attribute::new("health", Values::Closed(Health::NAMES)).otel("container.state.health.status")];
 
 /// The constants of this file.
 pub(super) mod ids {
     pub use super::{
-        CREATION_TIME, EXIT_CODE, FINISHED_TIME, HEALTH_STATE, INFO, LAST_SEEN, OOM_EVENTS, RESTART_COUNT,
-        RESTARTS, SAMPLE_AGE, START_TIME, STATE_SET,
+        CREATION_TIME, EXIT_CODE, FINISHED_TIME, HEALTH_SET, HEALTH_STATE, INFO, LAST_SEEN, OOM_EVENTS,
+        RESTART_COUNT, RESTARTS, SAMPLE_AGE, START_TIME, STATE_SET,
     };
 }
 
@@ -64,18 +67,27 @@ fn info(container: &Container) -> InfoLabels {
 rows! { 0;
     INFO = Row::container(Group::State,
         MetricDef::gauge("container.info", Unit::One, G,
-            "What describes the container, as labels: engine, image id, runtime, Compose project and service, pod."),
+            "What describes the container, as labels: engine, image id, runtime, Compose project and service, pod.")
+            .not_otlp("its labels are attributes of the container's Resource"),
         Source::Info(info));
     STATE_SET = Row::container(Group::State,
-        MetricDef::gauge("container.state", Unit::One, G, "1 for the state that the container is in, 0 for the others.").by(STATE),
-        Source::StateSet(|container| container.state as usize));
+        MetricDef::gauge("container.state", Unit::One, G, "1 for the state that the container is in, 0 for the others.")
+            .otel(OtelMetric::up_down("container.state.status", Unit::Count("{container}")).by_convention()).by(STATE),
+        Source::StateSet(|container| Some(container.state as usize)));
     HEALTH_STATE = Row::container(Group::State,
         MetricDef::gauge("container.health_state", Unit::One, G,
             "Health check: 1 healthy, 0 starting or unhealthy, -1 no check.")
+            .not_otlp("container.state.health.status tells more")
             .aliased(cadvisor!("container_health_state")),
         Source::Engine(health));
+    HEALTH_SET = Row::container(Group::State,
+        MetricDef::up_down("container.health", Unit::Count("{container}"), G, "1 for the state of the health check, 0 for the others.")
+            .otel(OtelMetric::up_down("container.state.health.status", Unit::Count("{container}")).by_convention())
+            .by(HEALTH).only_aliased("container_health_state tells it"),
+        Source::StateSet(|container| container.health.map(|health| health as usize)));
     START_TIME = Row::container(Group::State,
         MetricDef::gauge("container.start_time", Unit::UnixSeconds, G, "When the current or last run started, Unix time.")
+            .otel(OtelMetric::gauge("container.uptime", Unit::Seconds).converted(Conversion::Age).by_convention())
             .aliased(cadvisor!("container_start_time_seconds")),
         Source::Engine(|container| unix(container.started_at)));
     CREATION_TIME = Row::container(Group::State,
@@ -103,6 +115,7 @@ rows! { 0;
         Source::Collector);
     LAST_SEEN = Row::container(Group::State,
         MetricDef::gauge("container.last_seen", Unit::UnixSeconds, G, "When the container was last seen, Unix time.")
+            .not_otlp("each point has its time")
             .named("container_last_seen", "cAdvisor's name").aliased(cadvisor!("container_last_seen")),
         Source::Collector);
     SAMPLE_AGE = Row::container(Group::State,

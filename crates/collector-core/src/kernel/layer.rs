@@ -70,6 +70,7 @@ impl FileSystems {
 #[derive(Debug, Clone, Copy)]
 struct Space {
     bytes: u64,
+    bytes_available: u64,
     inodes_total: u64,
     inodes_free: u64,
 }
@@ -135,6 +136,7 @@ impl Layer {
         match space {
             Ok(space) => {
                 out.set_in(ids::FS_LIMIT, labels, Reading::int(space.bytes));
+                out.set_in(ids::FS_AVAILABLE, labels, Reading::int(space.bytes_available));
                 out.set_in(ids::FS_INODES_TOTAL, labels, Reading::int(space.inodes_total));
                 out.set_in(ids::FS_INODES_FREE, labels, Reading::int(space.inodes_free));
             }
@@ -204,6 +206,7 @@ fn space(directory: &Path) -> Result<Space, Absence> {
     let space = rustix::fs::statvfs(directory).map_err(|errno| reason(&errno.into()))?;
     Ok(Space {
         bytes: space.f_blocks.saturating_mul(space.f_frsize.max(1)),
+        bytes_available: space.f_bavail.saturating_mul(space.f_frsize.max(1)),
         inodes_total: space.f_files,
         inodes_free: space.f_ffree,
     })

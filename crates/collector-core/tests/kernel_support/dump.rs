@@ -12,11 +12,12 @@ use super::disk;
 /// Rows that depend on the time of the test.
 const TIMED: [RowId; 2] = [ids::LAST_SEEN, ids::CPU_USAGE_PERCENT];
 
-/// The name under which a row is shown first.
+/// The name under which a row is shown first; that of OTLP where no page has it.
 pub(crate) fn name(row: &Row) -> String {
-    match row.def.only_aliased {
-        Some(_) => row.def.aliases[0].name.to_owned(),
-        None => row.def.prometheus_name(),
+    match (row.def.only_aliased, row.def.aliases.first(), row.def.otel_metric()) {
+        (Some(_), Some(alias), _) => alias.name.to_owned(),
+        (Some(_), None, Ok(metric)) => metric.name.to_owned(),
+        _ => row.def.prometheus_name(),
     }
 }
 
