@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
+use prometheus::proto::MetricFamily;
+
+use crate::family::Head;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -30,66 +32,53 @@ impl Source {
 
 /// What one collection found; `None` is what could not be measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Reading {
-    cpu_seconds: Option<f64>,
-    resident_bytes: Option<f64>,
-    virtual_bytes: Option<f64>,
-    open_fds: Option<f64>,
-    max_fds: Option<f64>,
-    threads: Option<f64>,
+pub(crate) struct Reading {
+    pub(crate) cpu_seconds: Option<f64>,
+    pub(crate) resident_bytes: Option<f64>,
+    pub(crate) virtual_bytes: Option<f64>,
+    pub(crate) open_fds: Option<f64>,
+    pub(crate) max_fds: Option<f64>,
+    pub(crate) threads: Option<f64>,
     /// Since 1970-01-01 UTC.
-    start_seconds: Option<f64>,
+    pub(crate) start_seconds: Option<f64>,
 }
 
 struct Row {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
+    head: Head,
     value: fn(&Reading) -> Option<f64>,
 }
 
 /// Names and HELP are those of the Prometheus client libraries, so that dashboards for them fit.
 const ROWS: [Row; 7] = [
     Row {
-        name: "process_cpu_seconds_total",
-        help: "Total user and system CPU time spent in seconds.",
-        kind: MetricType::COUNTER,
+        head: Head::counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds."),
         value: |reading| reading.cpu_seconds,
     },
     Row {
-        name: "process_max_fds",
-        help: "Maximum number of open file descriptors.",
-        kind: MetricType::GAUGE,
+        head: Head::gauge("process_max_fds", "Maximum number of open file descriptors."),
         value: |reading| reading.max_fds,
     },
     Row {
-        name: "process_open_fds",
-        help: "Number of open file descriptors.",
-        kind: MetricType::GAUGE,
+        head: Head::gauge("process_open_fds", "Number of open file descriptors."),
         value: |reading| reading.open_fds,
     },
     Row {
-        name: "process_resident_memory_bytes",
-        help: "Resident memory size in bytes.",
-        kind: MetricType::GAUGE,
+        head: Head::gauge("process_resident_memory_bytes", "Resident memory size in bytes."),
         value: |reading| reading.resident_bytes,
     },
     Row {
-        name: "process_start_time_seconds",
-        help: "Start time of the process since unix epoch in seconds.",
-        kind: MetricType::GAUGE,
+        head: Head::gauge(
+            "process_start_time_seconds",
+            "Start time of the process since unix epoch in seconds.",
+        ),
         value: |reading| reading.start_seconds,
     },
     Row {
-        name: "process_threads",
-        help: "Number of OS threads in the process.",
-        kind: MetricType::GAUGE,
+        head: Head::gauge("process_threads", "Number of OS threads in the process."),
         value: |reading| reading.threads,
     },
     Row {
-        name: "process_virtual_memory_bytes",
-        help: "Virtual memory size in bytes.",
-        kind: MetricType::GAUGE,
+        head: Head::gauge("process_virtual_memory_bytes", "Virtual memory size in bytes."),
         value: |reading| reading.virtual_bytes,
     },
 ];
@@ -123,9 +112,15 @@ impl ProcessCollector {
     /// descriptors come from system calls and are always this process's own.
     #[must_use]
     pub fn with_proc_root(root: &Path) -> Self {
-        let desc = |row: &Row| Desc::new(row.name.into(), row.help.into(), Vec::new(), Default::default());
-        // The names are valid, which a test asserts; a row with a bad name would not be registered.
-        Self { descs: ROWS.iter().flat_map(desc).collect(), source: Source::new(root) }
+        let descs = ROWS.iter().filter_map(|row| row.head.desc(&[]));
+        Self { descs: descs.collect(), source: Source::new(root) }
+    }
+}
+
+impl ProcessCollector {
+    #[cfg(feature = "spans")]
+    pub(crate) fn read(&self) -> Reading {
+        self.source.read()
     }
 }
 
@@ -142,39 +137,23 @@ impl Collector for ProcessCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let reading = self.source.read();
-        ROWS.iter().filter_map(|row| Some(family(row, (row.value)(&reading)?))).collect()
+        ROWS.iter().filter_map(|row| Some(row.head.alone((row.value)(&reading)?))).collect()
     }
-}
-
-fn family(row: &Row, value: f64) -> MetricFamily {
-    let mut metric = Metric::default();
-    if row.kind == MetricType::COUNTER {
-        let mut counter = Counter::default();
-        counter.set_value(value);
-        metric.set_counter(counter);
-    } else {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        metric.set_gauge(gauge);
-    }
-    let mut family = MetricFamily::default();
-    family.set_name(row.name.into());
-    family.set_help(row.help.into());
-    family.set_field_type(row.kind);
-    family.set_metric(vec![metric]);
-    family
 }
 
 #[cfg(test)]
 mod tests {
+    use prometheus::proto::MetricType;
+
     use super::*;
 
     #[test]
     fn every_row_is_described_and_sorted() {
         assert_eq!(ProcessCollector::new().desc().len(), ROWS.len());
-        assert!(ROWS.iter().map(|row| row.name).is_sorted_by(|a, b| a < b));
+        assert!(ROWS.iter().map(|row| row.head.name).is_sorted_by(|a, b| a < b));
         for row in &ROWS {
-            assert_eq!(row.name.ends_with("_total"), row.kind == MetricType::COUNTER, "{}", row.name);
+            let Head { name, kind, .. } = &row.head;
+            assert_eq!(name.ends_with("_total"), *kind == MetricType::COUNTER, "{name}");
         }
     }
 }
