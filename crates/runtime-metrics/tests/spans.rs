@@ -1,14 +1,14 @@
 //! Spans are where the numbers say, also while the exporter fails, hangs and comes back.
-#![cfg(feature = "spans")]
-
 mod scripted;
 
 use std::time::Duration;
 
 use opentelemetry::trace::{Span as _, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{
-    InMemorySpanExporter, Sampler, SamplingDecision, SamplingResult, ShouldSample, SimpleSpanProcessor,
+    InMemorySpanExporter, Sampler, SamplingDecision, SamplingResult, ShouldSample, SimpleSpanProcessor, Span,
+    SpanData, SpanProcessor,
 };
 use prometheus::Registry;
 use runtime_metrics::{Protocol, RuntimeMetrics, SpanCounts};
@@ -156,6 +156,36 @@ fn other_processors_are_counted_too() {
     provider.tracer("test").in_span("a", |_| ());
     check(metrics.span_counts(), [1, 0, 0, 0, 1, 0, 0]);
     assert_eq!(memory.get_finished_spans().expect("spans").len(), 1);
+}
+
+/// Keeps nothing, as a processor's queue is kept when its thread is gone.
+#[derive(Debug)]
+struct Forgetful;
+
+impl SpanProcessor for Forgetful {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, _: SpanData) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Err(OTelSdkError::AlreadyShutdown)
+    }
+}
+
+#[test]
+fn what_a_processor_leaves_behind_is_dropped() {
+    let registry = Registry::new();
+    let metrics = RuntimeMetrics::builder().service("shop").register(&registry).expect("an empty registry");
+    let pipeline = metrics.pipeline(Script::new(Mode::Deliver).exporter(), Protocol::Grpc);
+    let provider = pipeline.sampler(Sampler::AlwaysOn).provider_with(|_| Forgetful).build();
+    (0..3).for_each(|_| provider.tracer("test").start("span").end());
+    check(metrics.span_counts(), [3, 0, 3, 0, 0, 0, 0]);
+    provider.shutdown().expect_err("the thread is gone");
+    check(metrics.span_counts(), [3, 0, 0, 0, 0, 0, 3]);
 }
 
 /// Samples by the name of the span.
