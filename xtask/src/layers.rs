@@ -41,6 +41,7 @@ const FLOORS: &[(&str, Role)] = &[
     ("runtime-metrics", Role::Library(1)),
     ("collector-core", Role::Library(2)),
     ("exporter-toolkit", Role::Library(2)),
+    ("otlp-client", Role::Library(2)),
     ("source-docker", Role::Source),
     ("source-cgroup", Role::Source),
     ("source-sim", Role::Source),
