@@ -48,6 +48,7 @@ const FLOORS: &[(&str, Role)] = &[
     ("sink-prometheus", Role::Sink),
     ("container-exporter", Role::Binary),
     ("examples", Role::Binary),
+    ("otlp-service", Role::Binary),
     ("fuzz-targets", Role::TestOnly),
     ("test-support", Role::TestOnly),
     ("xtask", Role::Tool),
@@ -85,7 +86,7 @@ const FENCES: &[Fence] = &[
     Fence {
         package: "prometheus",
         prefix: false,
-        allowed: &["exposition", "runtime-metrics"],
+        allowed: &["exposition", "exporter-toolkit", "runtime-metrics"],
         binaries: false,
         reason: "the registry holds the process's own metrics only; container series are written from the catalogue",
     },

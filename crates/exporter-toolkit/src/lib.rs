@@ -31,6 +31,9 @@
 //! - It runs on a single-threaded runtime: handlers wait, they do not block, and long bodies let others run between
 //!   their pieces.
 //!
+//! With the feature `registry`, `serve_registry` serves a registry of the `prometheus` crate beside what a service
+//! answers otherwise, and `Route::registry` is the route of one.
+//!
 //! # What is deliberately absent
 //!
 //! Request bodies (read and thrown away), methods other than GET and HEAD, HTTP/2, patterns in paths, middleware.
@@ -43,6 +46,8 @@ mod error;
 pub mod fuzzing;
 mod gzip;
 mod limits;
+#[cfg(feature = "registry")]
+mod registry;
 mod request;
 mod response;
 mod room;
@@ -55,6 +60,8 @@ mod stats;
 pub use error::{BindError, BindErrorKind, ServeError};
 pub use gzip::Compression;
 pub use limits::Limits;
+#[cfg(feature = "registry")]
+pub use registry::{Background, serve_registry};
 pub use request::{Headers, Method, Query, Request};
 pub use response::{Body, Response, Status};
 pub use route::Route;

@@ -3,11 +3,13 @@
 //! The functions take that crate's types, version 0.14 without its `protobuf` feature: they are what a registry hands
 //! out, so there is nothing to hide.
 
+use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use crate::encoder::Encoder;
 use crate::family::{Family, FamilyError, Histogram, Kind, Summary};
 use crate::label::{LabelBlock, LabelError};
+use crate::negotiate::negotiate;
 use crate::number::Number;
 
 /// A family or one of its series that was left out, and why.
@@ -25,6 +27,40 @@ pub enum Skipped {
         /// What is wrong with its labels.
         source: LabelError,
     },
+}
+
+/// What a server answers to a scrape of a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page {
+    /// The header of that name.
+    pub content_type: &'static str,
+    /// The page.
+    pub body: Vec<u8>,
+    /// What had to be left out.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Gathers a registry into a page in the format that `Accept` asks for (several headers joined by commas).
+///
+/// ```
+/// use exposition::registry;
+///
+/// let metrics = prometheus::Registry::new();
+/// metrics.register(Box::new(prometheus::IntCounter::new("requests_total", "Requests answered.")?))?;
+///
+/// let page = registry::page(&metrics, Some("application/openmetrics-text;version=1.0.0"));
+/// assert!(page.content_type.starts_with("application/openmetrics-text"));
+/// assert!(page.body.ends_with(b"requests_total 0.0\n# EOF\n"));
+/// # Ok::<(), prometheus::Error>(())
+/// ```
+#[must_use]
+pub fn page(registry: &Registry, accept: Option<&str>) -> Page {
+    let answer = negotiate(accept);
+    let mut encoder = Encoder::new(answer.format);
+    let skipped = write(&mut encoder, &registry.gather());
+    encoder.finish();
+    Page { content_type: answer.content_type(), body: encoder.take(), skipped }
 }
 
 /// Writes the families, as `prometheus::Registry::gather` returns them, and returns what had to be left out.

@@ -1,0 +1,234 @@
+//! The numbers on the page are those of the spans that the collector has, and of those that it has not.
+
+mod stand_in;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use opentelemetry_otlp::RetryPolicy;
+use otlp_service::{Options, Service};
+use stand_in::{Mood, StandIn};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::Code;
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Spans that may wait.
+const QUEUE: usize = 50;
+/// Spans of an order.
+const ORDER: usize = 3;
+
+/// A service that exports when it is told to.
+async fn start(collector: SocketAddr) -> Service {
+    let options = Options {
+        listen: ANY,
+        metrics_listen: ANY,
+        endpoint: format!("http://{collector}"),
+        retry: RetryPolicy::disabled(),
+        queue_spans_max: QUEUE,
+        batch_delay: Duration::from_secs(3_600),
+    };
+    Service::start(options).await.expect("free ports")
+}
+
+async fn get(addr: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
+
+async fn orders(service: &Service, count: usize) {
+    for _ in 0..count {
+        get(service.addr(), "/order").await;
+    }
+}
+
+/// The series of the page, as a scraper sees them.
+struct Page(BTreeMap<String, f64>);
+
+impl Page {
+    async fn of(service: &Service) -> Self {
+        let answer = get(service.metrics_addr(), "/metrics").await;
+        let series = answer.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        });
+        Self(series.collect())
+    }
+
+    #[track_caller]
+    fn value(&self, series: &str) -> usize {
+        let value = self.0.get(series).unwrap_or_else(|| panic!("no {series} in {:#?}", self.0));
+        *value as usize
+    }
+
+    fn created(&self, kind: &str) -> usize {
+        self.value(&format!(r#"otlp_spans_created_total{{service_name="otlp-service",span_kind="{kind}"}}"#))
+    }
+
+    fn exported(&self, status: &str) -> usize {
+        self.value(&format!(r#"otlp_spans_exported_total{{exporter="otlp",status="{status}"}}"#))
+    }
+
+    fn errors(&self, error: &str) -> usize {
+        self.value(&format!(r#"otlp_spans_export_errors_total{{error_type="{error}",exporter="otlp"}}"#))
+    }
+
+    /// Where the sampled spans are, and that there is no other place.
+    #[track_caller]
+    fn check(&self, expect: Places) {
+        let sampled = self.value(r#"otlp_spans_sampled_total{service_name="otlp-service"}"#);
+        let found = Places {
+            live: self.value(r#"otlp_spans_live{service_name="otlp-service"}"#),
+            queued: self.value(r#"otlp_exporter_queue_size{exporter="otlp"}"#),
+            in_flight: self.value(r#"otlp_exporter_in_flight_spans{exporter="otlp"}"#),
+            exported: self.exported("success"),
+            failed: self.exported("error"),
+            dropped: self.value(r#"otlp_spans_dropped_total{exporter="otlp",reason="queue_full"}"#),
+        };
+        assert_eq!(found, expect);
+        let Places { live, queued, in_flight, exported, failed, dropped } = found;
+        assert_eq!(sampled, live + queued + in_flight + exported + failed + dropped);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Places {
+    live: usize,
+    queued: usize,
+    in_flight: usize,
+    exported: usize,
+    failed: usize,
+    dropped: usize,
+}
+
+fn orders_taken(count: usize) -> BTreeMap<String, usize> {
+    ["GET", "price", "store"].into_iter().map(|name| (name.to_owned(), count)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_collector_has_is_what_the_page_says() {
+    let collector = StandIn::listen(ANY).await;
+    let service = start(collector.addr).await;
+    Page::of(&service).await.check(Places::default());
+    orders(&service, 10).await;
+    Page::of(&service).await.check(Places { queued: 10 * ORDER, ..Places::default() });
+    service.flush().await.expect("taken");
+    let page = Page::of(&service).await;
+    page.check(Places { exported: 10 * ORDER, ..Places::default() });
+    assert_eq!(collector.taken(), orders_taken(10));
+    for (kind, count) in [("server", 10), ("internal", 10), ("client", 10), ("producer", 0), ("consumer", 0)]
+    {
+        assert_eq!(page.created(kind), count, "{kind}");
+        let durations = r#"otlp_spans_duration_seconds_count{service_name="otlp-service",span_kind="#;
+        assert_eq!(page.value(&format!(r#"{durations}"{kind}"}}"#)), count, "{kind}");
+    }
+    assert_eq!(page.value("otlp_exporter_batch_size_count"), 1);
+    assert_eq!(page.value("otlp_exporter_batch_size_sum"), 10 * ORDER);
+    assert_eq!(page.value(r#"otlp_exporter_latency_seconds_count{exporter="otlp",protocol="grpc"}"#), 1);
+
+    // The rest of the page is there, too.
+    assert_eq!(page.value("tokio_runtime_workers"), 2);
+    assert_eq!(page.value(r#"tokio_task_instrumented_total{task="connections"}"#), 10);
+    assert!(page.value("otlp_system_tasks_count") > 0);
+    if cfg!(target_os = "linux") {
+        assert!(page.value("process_resident_memory_bytes") > 0);
+        assert!(
+            page.value("otlp_system_memory_usage_bytes") > page.value("process_resident_memory_bytes") / 2
+        );
+    }
+    let counts = service.stop().await.expect("nothing waits");
+    assert!(counts.is_balanced(), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_goes_away_and_comes_back() {
+    let collector = StandIn::listen(ANY).await;
+    let service = start(collector.addr).await;
+    orders(&service, 2).await;
+    service.flush().await.expect("taken");
+    let mut places = Places { exported: 2 * ORDER, ..Places::default() };
+    Page::of(&service).await.check(places);
+
+    let addr = collector.go_away().await;
+    orders(&service, 5).await;
+    service.flush().await.expect_err("nobody listens");
+    places.failed += 5 * ORDER;
+    let page = Page::of(&service).await;
+    page.check(places);
+    assert_eq!(page.errors("unavailable"), 5 * ORDER);
+
+    // More than may wait: the rest is dropped, and counted.
+    orders(&service, 20).await;
+    places.queued = QUEUE;
+    places.dropped = 20 * ORDER - QUEUE;
+    Page::of(&service).await.check(places);
+
+    let collector = StandIn::listen(addr).await;
+    service.flush().await.expect("taken");
+    places.exported += QUEUE;
+    places.queued = 0;
+    Page::of(&service).await.check(places);
+    assert_eq!(collector.taken().values().sum::<usize>(), QUEUE);
+
+    orders(&service, 1).await;
+    let counts = service.stop().await.expect("taken");
+    assert_eq!(counts.exported as usize, places.exported + ORDER);
+    assert_eq!(counts.failed as usize, places.failed);
+    assert_eq!(counts.dropped as usize, places.dropped);
+    assert!(counts.is_balanced(), "{counts:?}");
+    assert_eq!(collector.taken().values().sum::<usize>(), QUEUE + ORDER);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_refuses_and_keeps_waiting() {
+    let collector = StandIn::listen(ANY).await;
+    let service = start(collector.addr).await;
+    let refusals = [
+        (Code::ResourceExhausted, "throttled"),
+        (Code::Unauthenticated, "unauthenticated"),
+        (Code::Internal, "internal"),
+    ];
+    for (code, error) in refusals {
+        collector.set(Mood::Refuses(code));
+        orders(&service, 1).await;
+        service.flush().await.expect_err("refused");
+        assert_eq!(Page::of(&service).await.errors(error), ORDER, "{error}");
+    }
+    let mut places = Places { failed: refusals.len() * ORDER, ..Places::default() };
+    Page::of(&service).await.check(places);
+
+    collector.set(Mood::Waits);
+    orders(&service, 2).await;
+    let (flushed, ()) = tokio::join!(service.flush(), async {
+        collector.waits().await;
+        places.in_flight = 2 * ORDER;
+        // Somebody waits for the next order: a span that lives.
+        let next = tokio::spawn(get(service.addr(), "/next"));
+        while service.span_counts().live == 0 {
+            tokio::task::yield_now().await;
+        }
+        places.live = 1;
+        Page::of(&service).await.check(places);
+        while !next.is_finished() {
+            orders(&service, 1).await;
+            places.queued += ORDER;
+        }
+        next.await.expect("an answer");
+        places.live = 0;
+        places.queued += 1;
+        Page::of(&service).await.check(places);
+        collector.set(Mood::Takes);
+    });
+    flushed.expect("taken in the end");
+    service.flush().await.expect("taken");
+    places.exported = places.in_flight + places.queued;
+    (places.in_flight, places.queued) = (0, 0);
+    Page::of(&service).await.check(places);
+    service.stop().await.expect("nothing waits");
+}
