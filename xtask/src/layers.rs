@@ -45,6 +45,7 @@ const FLOORS: &[(&str, Role)] = &[
     ("source-docker", Role::Source),
     ("source-cgroup", Role::Source),
     ("source-sim", Role::Source),
+    ("sink-otlp", Role::Sink),
     ("sink-prometheus", Role::Sink),
     ("container-exporter", Role::Binary),
     ("examples", Role::Binary),
