@@ -225,7 +225,6 @@ impl Sender {
 
     fn taken(&mut self, rejected: u64, message: &str) -> End {
         self.backoff = Backoff::default();
-        self.not_before = None;
         let Negotiation { wanted, now, .. } = self.compression;
         if wanted != now {
             let endpoint = &self.target.settings.endpoint;

@@ -33,8 +33,12 @@ fn values(protocol: Protocol, endpoint: &str) -> Values {
     }
 }
 
+fn resolved(values: &Values) -> Settings {
+    values.resolve().expect("settings").expect("an endpoint")
+}
+
 fn settings(protocol: Protocol) -> Settings {
-    values(protocol, "http://receiver:4318").resolve().expect("settings").expect("an endpoint")
+    resolved(&values(protocol, "http://receiver:4318"))
 }
 
 /// A client of a receiver that has these replies ready, and then takes everything.

@@ -45,6 +45,8 @@ pub(super) enum Reply {
     Cut,
     /// The connection ends within the body of a success.
     CutBody,
+    /// This, after some time.
+    After(Duration, Box<Reply>),
     /// No answer, ever.
     Silence,
 }
@@ -169,6 +171,13 @@ impl Receiver {
             let next = state.replies.pop_front().or_else(|| state.always.clone());
             next.unwrap_or(Reply::Taken)
         };
+        let reply = match reply {
+            Reply::After(time, reply) => {
+                tokio::time::sleep(time).await;
+                *reply
+            }
+            reply => reply,
+        };
         Ok(match self.protocol {
             Protocol::HttpProtobuf => http_response(reply, &cut).await,
             Protocol::Grpc => grpc_response(reply, &cut).await,
@@ -223,6 +232,7 @@ async fn http_response(reply: Reply, cut: &Notify) -> Response<Body> {
         Reply::LongStatus(status) => (status, Vec::new(), full(vec![b' '; 5 << 20].into())),
         Reply::Body(body, headers) => (200, headers, full(body)),
         Reply::Code(..) => panic!("a code of gRPC by HTTP"),
+        Reply::After(..) => panic!("one after the other"),
         Reply::Cut => return cut_off(cut).await,
         Reply::CutBody => {
             let pieces =
@@ -265,6 +275,7 @@ async fn grpc_response(reply: Reply, cut: &Notify) -> Response<Body> {
         }
         Reply::Status(status, headers) => response(status, headers, full(Bytes::new())),
         Reply::LongStatus(_) => panic!("a body by gRPC is a message"),
+        Reply::After(..) => panic!("one after the other"),
         Reply::Cut => cut_off(cut).await,
         Reply::CutBody => {
             let pieces =

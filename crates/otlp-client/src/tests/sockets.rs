@@ -29,10 +29,6 @@ fn serve(listener: TcpListener, receiver: Arc<Receiver>, tls: Option<TlsAcceptor
     });
 }
 
-fn resolved(values: &Values) -> Settings {
-    values.resolve().expect("settings").expect("an endpoint")
-}
-
 #[tokio::test]
 async fn it_delivers_by_tcp_through_cuts_and_refusals() {
     for protocol in PROTOCOLS {

@@ -189,7 +189,7 @@ async fn other_settings_hold_at_once_for_what_waits() {
         let mut values = values(protocol, "http://other:1");
         values.headers = Some(Said::new(Headers::parse("x-key=new").expect("headers"), "the test"));
         let started = Instant::now();
-        client.reconfigure(values.resolve().expect("settings").expect("an endpoint")).expect("no files");
+        client.reconfigure(resolved(&values)).expect("no files");
         let stats = settled(&client).await;
         assert_eq!((stats.exported, started.elapsed().as_millis()), (1, 0), "{protocol}");
         assert!(receiver.dials().last().is_some_and(|(_, to)| to.starts_with("http://other:1")));
@@ -198,12 +198,32 @@ async fn other_settings_hold_at_once_for_what_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_under_way_ends_before_other_settings_hold() {
+    for protocol in PROTOCOLS {
+        let asks = match protocol {
+            Protocol::Grpc => Reply::Code(14, Some(3000 * SECOND)),
+            Protocol::HttpProtobuf => Reply::Status(503, vec![("retry-after", "3000".to_owned())]),
+        };
+        let (client, receiver) = client(settings(protocol), [Reply::After(2 * SECOND, Box::new(asks))]);
+        let started = Instant::now();
+        client.submit(payload("one", 1));
+        tokio::time::sleep(SECOND).await;
+        client.reconfigure(resolved(&values(protocol, "http://other:1"))).expect("no files");
+        let stats = settled(&client).await;
+        // The old receiver's wish does not bind the new one's.
+        assert_eq!((stats.exported, failed(&stats)), (1, vec![]), "{protocol}");
+        assert_eq!(started.elapsed().as_secs(), 2, "{protocol}");
+        let dials: Vec<_> = receiver.dials().into_iter().map(|(_, to)| to).collect();
+        assert!(dials.len() == 2 && dials[1].starts_with("http://other:1"), "{dials:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn settings_that_cannot_be_used_change_nothing() {
     let (client, receiver) = client(settings(Protocol::HttpProtobuf), []);
     let mut wrong = values(Protocol::HttpProtobuf, "https://other:1");
     wrong.certificate = Some(Said::new("/nowhere/ca.pem".into(), "the test"));
-    let error =
-        client.reconfigure(wrong.resolve().expect("settings").expect("an endpoint")).expect_err("no file");
+    let error = client.reconfigure(resolved(&wrong)).expect_err("no file");
     assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
     client.submit(payload("one", 1));
     assert_eq!(settled(&client).await.exported, 1);
