@@ -18,6 +18,7 @@ mod programs;
 mod real;
 mod report;
 mod simulated;
+mod spans;
 
 use std::process::ExitCode;
 
@@ -37,12 +38,13 @@ struct Bench<'a> {
 }
 
 /// The lines, for `--only`.
-const LINES: [&str; 11] = [
+const LINES: [&str; 12] = [
     "size",
     "encoding",
     "memory",
     "memory-cgroups",
     "growth",
+    "spans",
     "collection",
     "scrape",
     "response",
@@ -99,7 +101,8 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode> {
     bench.line("memory", simulated::memory)?;
     bench.line("memory-cgroups", simulated::memory_of_cgroups)?;
     bench.line("growth", simulated::growth)?;
-    if !options.peer.is_empty() || LINES[5..].iter().any(|line| bench.wants(line)) {
+    bench.line("spans", spans::wrappers)?;
+    if !options.peer.is_empty() || LINES[6..].iter().any(|line| bench.wants(line)) {
         let lab = Lab::open(options.engine.as_deref())?;
         let done = on_containers(&mut bench, &lab);
         lab.close()?;

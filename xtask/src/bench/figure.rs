@@ -44,6 +44,8 @@ pub(crate) enum Shape {
     Megabytes,
     /// `103.4 ms`, of seconds.
     Milliseconds,
+    /// `52 ns`, of seconds.
+    Nanoseconds,
     /// `3`.
     Count,
 }
@@ -56,6 +58,7 @@ impl Shape {
             Self::Megabytes if value < 1e6 => format!("{:.3} MB", value / 1e6),
             Self::Megabytes => format!("{:.1} MB", value / 1e6),
             Self::Milliseconds => format!("{:.1} ms", value * 1e3),
+            Self::Nanoseconds => format!("{:.0} ns", value * 1e9),
             Self::Count => format!("{value:.0}"),
         }
     }
@@ -158,6 +161,7 @@ mod tests {
     fn small_quotients_are_shown_upside_down() {
         assert_eq!(Shape::Fraction.show(0.04), "1/25.0");
         assert_eq!(Shape::Milliseconds.show(0.0123), "12.3 ms");
+        assert_eq!(Shape::Nanoseconds.show(52e-9), "52 ns");
         assert_eq!(Shape::Megabytes.show(109_000.0), "0.109 MB");
     }
 }

@@ -12,13 +12,15 @@ pub(crate) struct Programs {
     pub(crate) floor: PathBuf,
     pub(crate) collection: PathBuf,
     pub(crate) throughput: PathBuf,
+    pub(crate) spans: PathBuf,
 }
 
 /// Package, features and example.
-const EXAMPLES: [(&str, &str, &str); 3] = [
+const EXAMPLES: [(&str, &str, &str); 4] = [
     ("cgroup-reader", "", "bench_floor"),
     ("collector-core", "kernel", "bench_collection"),
     ("exposition", "registry", "throughput"),
+    ("runtime-metrics", "spans", "bench_spans"),
 ];
 
 impl Programs {
@@ -37,6 +39,7 @@ impl Programs {
             floor: example("bench_floor"),
             collection: example("bench_collection"),
             throughput: example("throughput"),
+            spans: example("bench_spans"),
         })
     }
 }
