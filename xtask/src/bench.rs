@@ -38,9 +38,10 @@ struct Bench<'a> {
 }
 
 /// The lines, for `--only`.
-const LINES: [&str; 12] = [
+const LINES: [&str; 13] = [
     "size",
     "encoding",
+    "otlp",
     "memory",
     "memory-cgroups",
     "growth",
@@ -98,11 +99,12 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode> {
     let mut bench = Bench { options, programs: Programs::build()?, rows: Vec::new(), missing: Vec::new() };
     bench.line("size", simulated::size)?;
     bench.line("encoding", simulated::encoding)?;
+    bench.line("otlp", simulated::otlp)?;
     bench.line("memory", simulated::memory)?;
     bench.line("memory-cgroups", simulated::memory_of_cgroups)?;
     bench.line("growth", simulated::growth)?;
     bench.line("spans", spans::wrappers)?;
-    if !options.peer.is_empty() || LINES[6..].iter().any(|line| bench.wants(line)) {
+    if !options.peer.is_empty() || LINES[7..].iter().any(|line| bench.wants(line)) {
         let lab = Lab::open(options.engine.as_deref())?;
         let done = on_containers(&mut bench, &lab);
         lab.close()?;

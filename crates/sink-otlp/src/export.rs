@@ -161,20 +161,23 @@ impl<'a> Batches<'a> {
         }
         let Self { sink, writer, now, .. } = self;
         now.resize_with(now.len().max(members.len()), || Now::new(sink.plan.slots));
+        let mut ones: Vec<One<'_>> = Vec::with_capacity(members.len());
+        for ((member, sample), now) in members.iter().zip(now.iter_mut()) {
+            let shared = member.identity.resource.is_empty();
+            ones.push(One {
+                resource: if shared { &sink.own_resource } else { &member.identity.resource },
+                identity: &member.identity.points,
+                infos: &member.identity.infos,
+                container: Some(&sample.container),
+                sample: &sample.sample,
+                births: Births::of(sample, &snapshot, writer.time),
+                running: sample.container.state.has_processes(),
+                before: &member.series,
+                now,
+            });
+        }
         for metric in &sink.plan.containers {
-            for ((member, sample), now) in members.iter().zip(now.iter_mut()) {
-                let shared = member.identity.resource.is_empty();
-                let mut one = One {
-                    resource: if shared { &sink.own_resource } else { &member.identity.resource },
-                    identity: &member.identity.points,
-                    infos: &member.identity.infos,
-                    container: Some(&sample.container),
-                    sample: &sample.sample,
-                    births: Births::of(sample, &snapshot, writer.time),
-                    running: sample.container.state.has_processes(),
-                    before: &member.series,
-                    now,
-                };
+            for one in &mut ones {
                 sink.refused += one.metric(writer, metric);
             }
             writer.end_metric();

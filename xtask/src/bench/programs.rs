@@ -13,14 +13,16 @@ pub(crate) struct Programs {
     pub(crate) collection: PathBuf,
     pub(crate) throughput: PathBuf,
     pub(crate) spans: PathBuf,
+    pub(crate) otlp_throughput: PathBuf,
 }
 
 /// Package, features and example.
-const EXAMPLES: [(&str, &str, &str); 4] = [
+const EXAMPLES: [(&str, &str, &str); 5] = [
     ("cgroup-reader", "", "bench_floor"),
     ("collector-core", "kernel", "bench_collection"),
     ("exposition", "registry", "throughput"),
     ("runtime-metrics", "spans", "bench_spans"),
+    ("sink-otlp", "", "otlp_throughput"),
 ];
 
 impl Programs {
@@ -40,6 +42,7 @@ impl Programs {
             collection: example("bench_collection"),
             throughput: example("throughput"),
             spans: example("bench_spans"),
+            otlp_throughput: example("otlp_throughput"),
         })
     }
 }

@@ -40,6 +40,44 @@ pub(super) fn encoding(bench: &Bench<'_>) -> Result<Vec<Row>> {
     Ok(vec![Row::new(what, Shape::Fraction, figure(quotients)?, 1.0 / 15.0).note(line)])
 }
 
+pub(super) fn otlp(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    const CONTAINERS: &str = "10000";
+    let example = &bench.programs.otlp_throughput;
+    let (mut quotients, mut above) = (Vec::new(), Vec::new());
+    let (mut times, mut kept) = (String::new(), 0.0);
+    for _ in 0..bench.rounds(3, 1) {
+        let mut program = process::command(example, &[CONTAINERS]);
+        let text = process::succeed(&mut program, When::Working)?.text();
+        let line = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name));
+        let theirs = line("SDK");
+        let quotient = theirs.and_then(|line| line.rsplit_once("1/")?.1.trim().parse::<f64>().ok());
+        let quotient = quotient.ok_or_else(|| Error::failed("`otlp_throughput` printed no quotient"))?;
+        quotients.push(1.0 / quotient);
+        let median = |line: Option<&str>| {
+            line.and_then(|line| line.split_whitespace().nth(1)).unwrap_or("?").to_owned()
+        };
+        times = format!("{} ms ÷ {} ms of CPU in the last round", median(line("Resource")), median(theirs));
+
+        let mut program = process::command(example, &[CONTAINERS, "memory"]);
+        // What is freed leaves the process, so that what is in use can be seen from outside.
+        program.env("MALLOC_MMAP_THRESHOLD_", "131072");
+        let text = process::succeed(&mut program, When::Working)?.text();
+        let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [most, between] = numbers[..] else {
+            return Err(Error::failed("`otlp_throughput` printed no two sizes"));
+        };
+        above.push(most);
+        kept = between;
+    }
+    let what = "OTLP encoding ÷ the SDK's path, 10,000 containers × 40 points";
+    let memory = "memory of an OTLP export above idle, 10,000 containers × 40 points";
+    Ok(vec![
+        Row::new(what, Shape::Fraction, figure(quotients)?, 1.0 / 50.0).note(times),
+        Row::new(memory, Shape::Megabytes, figure(above)?, 10e6)
+            .note(format!("{:.1} MB kept between exports", kept / 1e6)),
+    ])
+}
+
 pub(super) fn memory(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (containers, budget) in [(100, 12e6), (1_000, 30e6), (10_000, 200e6)] {
