@@ -3,6 +3,20 @@
 use prometheus::core::Desc;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+/// A family, for documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// The name on the page.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+}
+
 /// The name of a family, what it says, and whether it only rises.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -24,6 +38,11 @@ impl Head {
     pub(crate) fn desc(&self, labels: &[&str]) -> Option<Desc> {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         Desc::new(self.name.to_owned(), self.help.to_owned(), labels, Default::default()).ok()
+    }
+
+    pub(crate) fn describe(&self, labels: &'static [&'static str]) -> Description {
+        let kind = if self.kind == MetricType::COUNTER { "counter" } else { "gauge" };
+        Description { name: self.name, help: self.help, kind, labels }
     }
 
     /// One series.

@@ -102,6 +102,7 @@ pub mod fuzzing {
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use family::Description;
 pub use process::ProcessCollector;
 use prometheus::Registry;
 use prometheus::core::{Collector, Desc};

@@ -5,7 +5,7 @@ use std::path::Path;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use crate::family::Head;
+use crate::family::{Description, Head};
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -102,6 +102,11 @@ pub struct ProcessCollector {
 }
 
 impl ProcessCollector {
+    /// What it collects, for documents.
+    pub fn describe() -> impl Iterator<Item = Description> {
+        ROWS.iter().map(|row| row.head.describe(&[]))
+    }
+
     /// Reads `/proc`.
     #[must_use]
     pub fn new() -> Self {

@@ -6,7 +6,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
-use crate::family::{Head, Otel};
+use crate::family::{Description, Head, Otel};
 
 /// One number of a runtime, under both names.
 pub(crate) struct Row {
@@ -86,15 +86,25 @@ pub struct RuntimeCollector {
     descs: Vec<Desc>,
 }
 
+impl Row {
+    fn labels(&self) -> &'static [&'static str] {
+        match self.value {
+            Value::Now(_) => &[],
+            Value::OfWorker(_) => &["worker"],
+        }
+    }
+}
+
 impl RuntimeCollector {
+    /// What it collects, for documents.
+    pub fn describe() -> impl Iterator<Item = Description> {
+        ROWS.iter().map(|row| row.head.describe(row.labels()))
+    }
+
     /// Of the runtime that the handle belongs to.
     #[must_use]
     pub fn new(handle: &Handle) -> Self {
-        let labels: fn(&Row) -> &'static [&'static str] = |row| match row.value {
-            Value::Now(_) => &[],
-            Value::OfWorker(_) => &["worker"],
-        };
-        let descs = ROWS.iter().filter_map(|row| row.head.desc(labels(row)));
+        let descs = ROWS.iter().filter_map(|row| row.head.desc(row.labels()));
         Self { runtime: handle.metrics(), descs: descs.collect() }
     }
 }

@@ -9,11 +9,12 @@ use collector_core::{
 };
 use exporter_toolkit::Stats;
 use prometheus::Registry;
-use runtime_metrics::RuntimeMetrics;
+use runtime_metrics::{Description, ProcessCollector, RuntimeCollector, RuntimeMetrics};
 use sink_prometheus::{Options as SinkOptions, Profile, PrometheusSink};
 use source_cgroup::{IncludeInventory, ScanInventory};
 use source_docker::{Endpoint, StatsInventory, StatsSampler};
 use source_sim::{Clock, SimInventory, SimSampler};
+use tokio::runtime::Handle;
 
 use super::engines::{self, Wanted};
 use super::{AppError, own, users};
@@ -124,9 +125,33 @@ pub(super) fn sink(settings: &Settings, registry: &Registry) -> PrometheusSink {
     PrometheusSink::new(options)
 }
 
-/// The registry of the process's own metrics.
+/// The registry of the process's own metrics. On a runtime.
 pub(super) fn registry() -> Result<Registry, AppError> {
     let registry = Registry::new();
-    RuntimeMetrics::builder().process(true).register(&registry)?;
+    RuntimeMetrics::builder().process(true).tokio(Handle::current()).register(&registry)?;
     Ok(registry)
+}
+
+/// What that registry holds, for documents.
+pub(super) fn registry_rows() -> impl Iterator<Item = Description> {
+    ProcessCollector::describe().chain(RuntimeCollector::describe())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_registry_holds_what_the_documents_say() {
+        let found = registry().expect("a new registry").gather();
+        let found: BTreeSet<String> = found.iter().map(|family| family.name().to_owned()).collect();
+        let mut documented: BTreeSet<String> = registry_rows().map(|row| row.name.to_owned()).collect();
+        // It is absent where there is no limit.
+        if !found.contains("process_max_fds") {
+            documented.remove("process_max_fds");
+        }
+        assert_eq!(found, documented);
+    }
 }

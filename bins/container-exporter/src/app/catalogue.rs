@@ -148,7 +148,19 @@ fn markdown() -> String {
             );
         }
     }
+    own(&mut text);
     text
+}
+
+/// What is not of the catalogue but of the registry.
+fn own(text: &mut String) {
+    text.push_str(
+        "\n## process\n\nOf the exporter's own process and its runtime, in both profiles; they go with the group `exporter`.\n\n\
+         | name | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for row in super::build::registry_rows() {
+        _ = writeln!(text, "| `{}` | {} | {} | {} |", row.name, row.kind, row.labels.join(", "), row.help);
+    }
 }
 
 fn otel_json(row: &Row) -> serde_json::Value {
