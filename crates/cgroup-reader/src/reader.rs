@@ -185,7 +185,8 @@ impl Handle {
         plan.begin(slots, tables);
         let units = self.host.units();
         // The kernel says by itself that a kept file is gone; a copy of its files does not.
-        let was_gone = self.gone || (!self.host.inner.is_kernel && !self.is_alive());
+        let is_copy = !self.host.inner.is_kernel;
+        let was_gone = self.gone || (is_copy && self.host.is_mounted() && !self.is_alive());
         self.gone = was_gone;
         for (index, fill) in plan.files.iter().enumerate() {
             if was_gone {
@@ -344,6 +345,11 @@ impl Handle {
             // The process has no descriptors left; others may free some.
             (_, Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Miss::Passing(Absence::NotCollected),
             (_, Errno::ISDIR | Errno::SPIPE | Errno::FBIG) => Miss::Lasting(Absence::Malformed),
+            // Nothing is found where the file system itself is not mounted any more; the cgroup lives on, and what is kept of it
+            // is read on.
+            (Place::Cgroup(..), Errno::NOENT) if !self.host.is_mounted() => {
+                Miss::Passing(Absence::NotReachable)
+            }
             (Place::Cgroup(..), Errno::NOENT | Errno::NODEV) if !self.is_alive() => Miss::Gone,
             (Place::Cgroup(controller, _), Errno::NOENT | Errno::NODEV) => {
                 Miss::Lasting(self.why_missing(controller))

@@ -310,6 +310,30 @@ fn a_removed_cgroup_is_gone() {
 }
 
 #[test]
+fn a_cgroup_outlives_its_mount_as_far_as_it_is_kept() {
+    let tree = tree(Layout::V2);
+    let host = tree.host();
+    let mut pass = Pass::open(&host, 42, &FdBudget::new(100));
+    // This file is not there, and looked for again and again.
+    let missing = tree.file("core", &format!("/docker/{ID}"), "cpu.pressure");
+    fs::remove_file(tree.path(&missing)).unwrap();
+    pass.read().unwrap();
+    let kept = pass.get("memory");
+    assert!(matches!(kept, Slot::Value(_)), "{kept:?}");
+    let point = host.mount(Controller::Core).unwrap().to_owned();
+    let elsewhere = point.with_extension("away");
+    fs::rename(&point, &elsewhere).unwrap();
+    for _ in 0..20 {
+        assert_eq!((pass.read(), pass.get("memory")), (Ok(()), kept));
+    }
+    assert_eq!(pass.get("some"), Slot::Absent(Absence::NotReachable));
+    fs::rename(&elsewhere, &point).unwrap();
+    assert_eq!(pass.read(), Ok(()));
+    fs::remove_dir_all(tree.path(&tree.file("core", &format!("/docker/{ID}"), ""))).unwrap();
+    assert_eq!(pass.read(), Err(Gone), "and it ends as any other");
+}
+
+#[test]
 fn a_cgroup_that_is_not_there_cannot_be_opened() {
     let tree = tree(Layout::V2);
     let directories = Directories::of(&tree.host(), &CgroupPath::everywhere("/docker/none"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Error, Result};
 use crate::lab::cache::Recipe;
+use crate::lab::suite::quoted;
 use crate::process::{self, When};
 
 /// Where the file system is in the built directory.
@@ -77,11 +78,24 @@ const FILES: &[(&str, &str)] = &[
 const MASKED: &[&str] =
     &["console-getty.service", "getty.target", "prometheus.service", "prometheus-node-exporter.service"];
 
+/// The guests' kernel is of one release: its User-mode Linux takes system calls by seccomp, which is half as dear as by ptrace, and that
+/// of Debian 13 (6.12) panics now and then where a process is killed while it forks.
+const KERNEL_SUITE: &str = "forky";
+const KERNEL: &str = "user-mode-linux";
+
+/// apt's preferences for a release that is not the kernel's own: nothing else comes from there.
+fn kernel_preferences() -> String {
+    format!(
+        "Package: *\nPin: release n={KERNEL_SUITE}\nPin-Priority: -1\n\n\
+         Package: {KERNEL}\nPin: release n={KERNEL_SUITE}\nPin-Priority: 990\n"
+    )
+}
+
 /// The recipe of a release's file system.
 pub(crate) fn recipe(suite: &'static str) -> Recipe {
     let files: String = FILES.iter().map(|(path, text)| format!("{path}:\n{text}")).collect();
     let text = format!(
-        "debian {suite} for {}\n{}\n{files}masked {}\n",
+        "debian {suite} for {}\n{}\n{files}masked {}\n{KERNEL} of {KERNEL_SUITE}\n",
         std::env::consts::ARCH,
         PACKAGES.join(" "),
         MASKED.join(" ")
@@ -109,7 +123,15 @@ fn bootstrap(suite: &str, mirror: &str, root: &Path) -> Result<()> {
     // A release in the making is signed for a week only, and a mirror may be behind.
     command.arg("--aptopt=Acquire::Check-Valid-Until \"false\"");
     command.arg(format!("--include={}", PACKAGES.join(",")));
+    if suite != KERNEL_SUITE {
+        // The hook has the new root as its argument.
+        let preferences = quoted(&kernel_preferences());
+        command.arg(format!("--setup-hook=printf %s {preferences} > \"$1/etc/apt/preferences.d/kernel\""));
+    }
     command.arg(suite).arg(root).arg(format!("deb {mirror} {suite} main"));
+    if suite != KERNEL_SUITE {
+        command.arg(format!("deb {mirror} {KERNEL_SUITE} main"));
+    }
     process::succeed(&mut command, When::Working).map(|_| ())
 }
 

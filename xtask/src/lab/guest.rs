@@ -94,6 +94,8 @@ impl Guest {
             "con0=fd:0,fd:1",
         ]);
         command.args([&format!("mem={MEMORY}"), "ubd0=/lab/disk", "panic=-1", "quiet"]);
+        // By ptrace where this machine has no seccomp.
+        command.arg("seccomp=auto");
         command.args(["systemd.show_status=false", "systemd.hostname=lab"]);
         Ok(command)
     }

@@ -59,12 +59,17 @@ pub(crate) fn await_until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub(crate) fn await_within<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + limit;
+    // What is asked for is mostly a scrape. Where one takes the only CPU a tenth of a second, who asks without end holds up what it
+    // waits for.
+    let longest = Duration::from_millis(if is_emulated() { 500 } else { 50 });
+    let mut pause = Duration::from_millis(50);
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
         assert!(Instant::now() < end, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(pause);
+        pause = longest.min(pause.mul_f64(1.5));
     }
 }
 
