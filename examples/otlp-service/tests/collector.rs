@@ -1,51 +1,21 @@
 //! The numbers on the page are those of the spans that the collector has, and of those that it has not.
 
+mod client;
 mod stand_in;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use opentelemetry_otlp::RetryPolicy;
-use otlp_service::{Options, Service};
+use client::{ANY, ORDER, get, options, orders};
+use otlp_service::Service;
 use stand_in::{Mood, StandIn};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tonic::Code;
 
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// Spans that may wait.
 const QUEUE: usize = 50;
-/// Spans of an order.
-const ORDER: usize = 3;
 
-/// A service that exports when it is told to.
 async fn start(collector: SocketAddr) -> Service {
-    let options = Options {
-        listen: ANY,
-        metrics_listen: ANY,
-        endpoint: format!("http://{collector}"),
-        retry: RetryPolicy::disabled(),
-        queue_spans_max: QUEUE,
-        batch_delay: Duration::from_secs(3_600),
-    };
-    Service::start(options).await.expect("free ports")
-}
-
-async fn get(addr: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(addr).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    answer
-}
-
-async fn orders(service: &Service, count: usize) {
-    for _ in 0..count {
-        get(service.addr(), "/order").await;
-    }
+    Service::start(options(collector, QUEUE)).await.expect("free ports")
 }
 
 /// The series of the page, as a scraper sees them.

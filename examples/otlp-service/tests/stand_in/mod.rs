@@ -1,5 +1,7 @@
 //! A collector's receiver of traces, on loopback: it takes, fails, keeps waiting, goes away and comes back.
 
+#![allow(dead_code, reason = "each test uses some of it")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
