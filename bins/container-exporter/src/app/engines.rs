@@ -71,7 +71,7 @@ pub(super) fn wanted(settings: &Settings) -> Vec<Wanted> {
             }
             settings::Sockets::Auto => {
                 let of_kind = usual.iter().filter(|candidate| candidate.engine.as_str() == kind);
-                wanted.extend(of_kind.map(|candidate| from_usual(candidate, settings)));
+                wanted.extend(of_kind.map(|candidate| from_usual(candidate, &usual, settings)));
             }
         }
     }
@@ -89,7 +89,13 @@ fn named(kind: &str, endpoints: impl Iterator<Item = Endpoint>) -> impl Iterator
     })
 }
 
-fn from_usual(candidate: &Candidate, settings: &Settings) -> Wanted {
+/// Docker is expected in its usual place, unless another engine is there and it is not: then nobody misses it.
+fn is_optional(candidate: &Candidate, usual: &[Candidate]) -> bool {
+    let is_docker = candidate.name == "docker";
+    candidate.origin == "default" && (!is_docker || (!candidate.exists && usual.iter().any(|one| one.exists)))
+}
+
+fn from_usual(candidate: &Candidate, usual: &[Candidate], settings: &Settings) -> Wanted {
     // A user's store is found by the uid, once the user's engines are looked for.
     let store = (candidate.name == "podman" && candidate.origin == "default")
         .then(|| PodmanStore::of_system(Path::new("/")).with_proc(&settings.cgroup.proc_root));
@@ -97,7 +103,7 @@ fn from_usual(candidate: &Candidate, settings: &Settings) -> Wanted {
         name: candidate.name.clone(),
         endpoint: candidate.endpoint.clone(),
         uid: candidate.uid,
-        optional: candidate.origin == "default" && candidate.name != "docker",
+        optional: is_optional(candidate, usual),
         is_named: candidate.origin != "default",
         store,
     }
@@ -116,5 +122,34 @@ pub(super) fn of_user(candidate: Candidate, settings: &Settings) -> Wanted {
         optional: true,
         is_named: false,
         store,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of the usual places are optional, where there are sockets at these.
+    fn optional(sockets: &[&str], docker_host: Option<&str>) -> Vec<String> {
+        let root = tempfile::tempdir().expect("a directory");
+        for socket in sockets {
+            let path = root.path().join(socket);
+            std::fs::create_dir_all(path.parent().expect("it has one")).expect("a directory");
+            std::fs::write(path, "").expect("it can be written");
+        }
+        let env = |name: &str| docker_host.filter(|_| name == "DOCKER_HOST").map(str::to_owned);
+        let usual = discover(&env, root.path());
+        let optional = usual.iter().filter(|candidate| is_optional(candidate, &usual));
+        optional.map(|candidate| candidate.name.clone()).collect()
+    }
+
+    #[test]
+    fn docker_is_missed_unless_only_podman_is_there() {
+        let (docker, podman) = ("run/docker.sock", "run/podman/podman.sock");
+        assert_eq!(optional(&[], None), ["podman"]);
+        assert_eq!(optional(&[docker], None), ["podman"]);
+        assert_eq!(optional(&[docker, podman], None), ["podman"]);
+        assert_eq!(optional(&[podman], None), ["docker", "podman"]);
+        assert_eq!(optional(&[podman], Some("unix:///nowhere/docker.sock")), ["podman"], "it was asked for");
     }
 }
