@@ -1,6 +1,7 @@
 //! Spans are where the numbers say, also while the exporter fails, hangs and comes back.
 mod scripted;
 
+use std::sync::Barrier;
 use std::time::Duration;
 
 use opentelemetry::trace::{Span as _, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
@@ -282,4 +283,27 @@ fn threads_lose_nothing() {
     assert_eq!(counts.sampled, (THREADS * SPANS) as u64);
     assert_eq!((counts.live, counts.queued, counts.in_flight), (0, 0, 0));
     assert_eq!(counts.exported, service.script.delivered() as u64);
+}
+
+/// Spans end while the provider shuts down: each is exported or dropped, whichever side of the line it falls on.
+#[test]
+fn a_shutdown_in_the_middle_loses_nothing() {
+    for round in 0..200 {
+        let service = Service::start(if round % 2 == 0 { 10 } else { 1_000 });
+        let barrier = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let (spans, barrier) = (service.begin(30), &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    drop(spans);
+                });
+            }
+            barrier.wait();
+            service.provider.shutdown().expect("delivered");
+        });
+        let counts = service.metrics.span_counts();
+        let expect = [90, 0, 0, 0, service.script.delivered() as u64, 0, 90 - counts.exported];
+        check(counts, expect);
+    }
 }
