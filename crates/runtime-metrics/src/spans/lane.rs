@@ -116,3 +116,27 @@ impl Drop for Lane {
         self.ledger.drop_spans(DropReason::Shutdown, left);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shutdown comes and goes while a span is between the question whether there is one and the queue.
+    #[test]
+    fn a_span_that_a_shutdown_overtakes_is_dropped_once() {
+        let ledger = Arc::new(Ledger::new("shop".to_owned(), "otlp".to_owned()).expect("names"));
+        let lane = ledger.lane(10);
+        (0..3).for_each(|_| lane.started());
+        assert!(lane.ended());
+        // Nobody has closed the lane yet as far as the next span knows.
+        lane.settle();
+        assert!(!lane.ended());
+        let counts = ledger.counts();
+        assert_eq!((counts.live, counts.queued, counts.dropped), (1, 0, 2));
+        lane.close();
+        assert!(!lane.ended());
+        assert_eq!((ledger.counts().live, ledger.counts().dropped), (0, 3));
+        drop(lane);
+        assert_eq!((ledger.counts().live, ledger.counts().dropped), (0, 3));
+    }
+}
