@@ -8,6 +8,7 @@ mod http;
 mod json;
 mod log;
 mod once;
+mod otlp;
 mod own;
 mod serve;
 mod table;
@@ -38,6 +39,9 @@ pub(crate) enum AppError {
     /// The server ended.
     #[error(transparent)]
     Serve(#[from] exporter_toolkit::ServeError),
+    /// A file of TLS for OTLP cannot be used.
+    #[error(transparent)]
+    Otlp(#[from] otlp_client::SettingsError),
     /// The process's own metrics could not be registered.
     #[error(transparent)]
     Register(#[from] runtime_metrics::RegisterError),

@@ -15,6 +15,7 @@ mod env;
 mod file;
 mod kind;
 mod layer;
+mod otlp;
 mod parse;
 mod parsed;
 mod problem;

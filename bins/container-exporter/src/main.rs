@@ -92,7 +92,4 @@ fn tell(settings: &Settings) {
     for warning in &settings.warnings {
         out::say("warning", warning);
     }
-    for key in &settings.not_yet_active {
-        out::say("note", key);
-    }
 }

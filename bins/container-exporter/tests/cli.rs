@@ -62,10 +62,7 @@ fn show_prints_values_and_where_they_came_from() {
     );
     assert_eq!(line("labels.max_value_bytes"), "labels.max_value_bytes = 256 # default");
     assert_eq!(line("limits.fds"), "# limits.fds # not set");
-    let note = format!(
-        "note: {s0}:8: `telemetry.otel_endpoint` is accepted but not yet active: this version has no OTLP sink"
-    );
-    assert!(err.lines().any(|line| line == note), "{err}");
+    assert!(!err.contains("telemetry"), "{err}");
 }
 
 #[test]

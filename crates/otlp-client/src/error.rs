@@ -60,8 +60,16 @@ pub enum SettingsErrorKind {
 }
 
 impl SettingsError {
-    pub(crate) fn new(origin: impl Into<String>, kind: impl Into<SettingsErrorKind>) -> Self {
+    /// Something that was set at `origin` cannot be used.
+    pub fn new(origin: impl Into<String>, kind: impl Into<SettingsErrorKind>) -> Self {
         Self { origin: origin.into(), kind: kind.into() }
+    }
+
+    /// A word that was set at `origin` is none of those that are known, which `expected` says: the error of
+    /// [`Protocol`](crate::Protocol)'s and [`Compression`](crate::Compression)'s `FromStr`.
+    pub fn word(origin: impl Into<String>, text: &str, expected: String) -> Self {
+        let text = text.chars().take(60).collect();
+        Self::new(origin, SettingsErrorKind::Word { text, expected })
     }
 
     pub(crate) fn file(origin: &str, path: &Path, reason: impl ToString) -> Self {

@@ -110,7 +110,7 @@ pub enum Names {
 }
 
 /// How exports are made. Start from [`Options::default`] and change fields.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// Where a container's identity stands.

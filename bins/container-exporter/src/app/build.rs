@@ -17,6 +17,7 @@ use source_sim::{Clock, SimInventory, SimSampler};
 use tokio::runtime::Handle;
 
 use super::engines::{self, Wanted};
+use super::otlp::Shown;
 use super::{AppError, own, users};
 use crate::config::settings::{self, Settings, Source};
 
@@ -28,6 +29,8 @@ pub(super) struct Parts {
     pub(super) collector: Collector,
     /// Where the server's counts will be, once there is a server.
     pub(super) stats: Arc<OnceLock<Arc<Stats>>>,
+    /// Where the counts of OTLP will be, while it sends.
+    pub(super) otlp: Shown,
     /// How cgroups are mounted, for people; `None` for simulated containers.
     pub(super) host: Option<String>,
     /// Whether a person has named an engine, so that its absence is no ordinary thing.
@@ -37,7 +40,8 @@ pub(super) struct Parts {
 /// Starts the sources and the collector. On a runtime.
 pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     let stats: Arc<OnceLock<Arc<Stats>>> = Arc::default();
-    let own_metrics = own::rows(Arc::clone(&stats));
+    let otlp = Shown::default();
+    let own_metrics = own::rows(Arc::clone(&stats), Arc::clone(&otlp));
     let mut options = CollectorOptions::default();
     options.interval = settings.interval;
     options.selection = settings.containers.selection.clone();
@@ -48,7 +52,7 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
         let inventory = Arc::new(SimInventory::new(count as usize, SIM_SEED));
         let sampler = Arc::new(SimSampler::new(Clock::Real, SIM_SEED));
         let collector = Collector::start(options, vec![inventory], sampler, own_metrics);
-        return Ok(Parts { collector, stats, host: None, is_engine_named: false });
+        return Ok(Parts { collector, stats, otlp, host: None, is_engine_named: false });
     }
     // More descriptors mean fewer opens; where they may not be raised, files are opened again for each reading.
     if let Err(error) = cgroup_reader::raise_fd_limit() {
@@ -67,7 +71,7 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     let sampler = Arc::new(StatsSampler::new(Arc::new(sampler), &polled));
     let collector = Collector::start(options, inventories, sampler.clone(), own_metrics);
     users::follow(settings, &collector, sampler, followed);
-    Ok(Parts { collector, stats, host: Some(host), is_engine_named })
+    Ok(Parts { collector, stats, otlp, host: Some(host), is_engine_named })
 }
 
 fn roots(settings: &Settings) -> Roots {

@@ -1,12 +1,14 @@
 //! What the exporter says of itself beside what the collector counts: build, HTTP, process.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use collector_core::{OwnMetrics, Reading, Sample, catalogue::Dimension, catalogue::ids};
 use exporter_toolkit::Stats;
 use exposition::registry;
 use prometheus::Registry;
 use sink_prometheus::Extra;
+
+use super::otlp::Shown;
 
 /// The commit that the build was told, if it was.
 pub(super) const REVISION: &str = match option_env!("CONTAINER_EXPORTER_COMMIT") {
@@ -17,11 +19,12 @@ pub(super) const REVISION: &str = match option_env!("CONTAINER_EXPORTER_COMMIT")
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The rows of build and server.
-pub(super) fn rows(stats: Arc<OnceLock<Arc<Stats>>>) -> OwnMetrics {
+pub(super) fn rows(stats: Arc<OnceLock<Arc<Stats>>>, otlp: Shown) -> OwnMetrics {
     let system = System::read();
     Box::new(move |sample| {
         sample.set_in(ids::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), REVISION], Reading::int(1));
         cadvisor_version(sample, &system);
+        otlp_rows(sample, &otlp);
         let Some(stats) = stats.get() else { return };
         let stats = stats.snapshot();
         for route in &stats.routes {
@@ -38,6 +41,22 @@ pub(super) fn rows(stats: Arc<OnceLock<Arc<Stats>>>) -> OwnMetrics {
         }
         sample.set(ids::HTTP_CONNECTIONS, Reading::int(stats.connections_open));
     })
+}
+
+/// What the client of OTLP counts, while there is one.
+fn otlp_rows(sample: &mut Sample, otlp: &Shown) {
+    let Some(stats) = otlp.read().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+    let stats = stats.snapshot();
+    sample.set(ids::OTLP_EXPORTED, Reading::int(stats.exported));
+    for (reason, points) in stats.failed {
+        sample.set_in(ids::OTLP_FAILED, &[reason.as_str()], Reading::int(points));
+    }
+    sample.set(ids::OTLP_INFLIGHT, Reading::int(stats.inflight));
+    sample.set(ids::OTLP_QUEUE_BYTES, Reading::int(stats.queue_bytes));
+    sample.set(ids::OTLP_QUEUE_LIMIT, Reading::int(stats.queue_bytes_max));
+    sample.set(ids::OTLP_OPERATIONS, Reading::int(stats.operations));
+    sample.set(ids::OTLP_OPERATION_SECONDS, Reading::float(Some(stats.operation_duration.as_secs_f64())));
+    sample.set(ids::OTLP_REQUESTS, Reading::int(stats.attempts));
 }
 
 /// What does not change while the process runs.

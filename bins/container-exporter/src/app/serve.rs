@@ -10,6 +10,7 @@ use exporter_toolkit::{Limits, Server};
 use sink_prometheus::PrometheusSink;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::otlp::{Export, Reloads};
 use super::{AppError, build, http, log::Log};
 use crate::config::settings::{Compression, Settings};
 use crate::config::{self, Inputs, Loaded};
@@ -44,9 +45,6 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    for key in &settings.not_yet_active {
-        tracing::warn!("{key}");
-    }
     let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signal)?;
     let hangup = signal(SignalKind::hangup()).map_err(AppError::Signal)?;
@@ -64,15 +62,21 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
     let said = parts.host.unwrap_or_else(|| "simulated containers".to_owned());
     tracing::info!("container-exporter {}: {said}", env!("CARGO_PKG_VERSION"));
     tokio::spawn(say_what_was_found(Arc::clone(&app), url(server.local_addr()), parts.is_engine_named));
-    tokio::spawn(reload(hangup, inputs.clone(), loaded, Arc::clone(&app), registry, log));
+    let export = Export::start(&app, &settings, parts.otlp)?;
+    let reloads =
+        Reload { inputs: inputs.clone(), app: Arc::clone(&app), registry, log, otlp: export.reloads() };
+    tokio::spawn(reloads.run(hangup, loaded));
 
+    let stop_export = export.stopper();
     let served = server.serve(async move {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is being answered"),
             _ = interrupt.recv() => tracing::info!("SIGINT: finishing what is being answered"),
         }
+        stop_export();
     });
     served.await?;
+    export.ended().await;
     Ok(())
 }
 
@@ -235,35 +239,45 @@ fn no_engine(sources: &[SourceReport]) -> String {
     }
 }
 
-/// Reads the configuration again at each SIGHUP. A broken one changes nothing.
-async fn reload(
-    mut hangup: tokio::signal::unix::Signal,
+/// What a reload changes.
+struct Reload {
     inputs: Inputs,
-    mut loaded: Loaded,
     app: Arc<App>,
     registry: prometheus::Registry,
     log: Log,
-) {
-    while hangup.recv().await.is_some() {
-        let newer = match config::load(&inputs) {
-            Ok(newer) => newer,
-            Err(error) => {
-                let problems: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
-                tracing::error!("SIGHUP: the old configuration stays: {}", problems.join("; "));
-                continue;
+    otlp: Reloads,
+}
+
+impl Reload {
+    /// Reads the configuration again at each SIGHUP. A broken one changes nothing.
+    async fn run(self, mut hangup: tokio::signal::unix::Signal, mut loaded: Loaded) {
+        while hangup.recv().await.is_some() {
+            let newer = match config::load(&self.inputs) {
+                Ok(newer) => newer,
+                Err(error) => {
+                    let problems: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
+                    tracing::error!("SIGHUP: the old configuration stays: {}", problems.join("; "));
+                    continue;
+                }
+            };
+            let changes = loaded.changes(&newer);
+            for key in &changes.need_restart {
+                tracing::warn!("SIGHUP: `{key}` has changed, which takes effect only after a restart");
             }
-        };
-        let changes = loaded.changes(&newer);
-        for key in &changes.need_restart {
-            tracing::warn!("SIGHUP: `{key}` has changed, which takes effect only after a restart");
+            let settings = Arc::new(newer.settings.clone());
+            self.apply(&settings);
+            tracing::info!("SIGHUP: configuration read again, {} keys changed", changes.applied.len());
+            loaded = newer;
         }
-        let settings = Arc::new(newer.settings.clone());
-        app.collector.set_interval(settings.interval);
-        app.collector.set_selection(settings.containers.selection.clone());
-        log.set_level(settings.logging.level);
-        let live = Live { sink: Arc::new(build::sink(&settings, &registry)), settings };
-        *app.live.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(live);
-        tracing::info!("SIGHUP: configuration read again, {} keys changed", changes.applied.len());
-        loaded = newer;
+    }
+
+    fn apply(&self, settings: &Arc<Settings>) {
+        self.app.collector.set_interval(settings.interval);
+        self.app.collector.set_selection(settings.containers.selection.clone());
+        self.log.set_level(settings.logging.level);
+        let sink = Arc::new(build::sink(settings, &self.registry));
+        let live = Live { sink, settings: Arc::clone(settings) };
+        *self.app.live.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(live);
+        self.otlp.apply(settings);
     }
 }

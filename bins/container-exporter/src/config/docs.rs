@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::has_default;
 use super::kind::Kind;
-use super::table::{KEYS, Key, Preset, SECTIONS, Status};
+use super::table::{KEYS, Key, Preset, SECTIONS};
 
 /// Comments of the default file are wrapped before this column.
 const COMMENT_WIDTH: usize = 100;
@@ -47,9 +47,6 @@ fn described(key: &Key) -> String {
     }
     if let Kind::Choice(words) = key.kind {
         _ = write!(text, " One of: {}.", words.join(", "));
-    }
-    if let Status::NotYet(reason) = key.status {
-        _ = write!(text, " Not yet active: {reason}.");
     }
     text
 }

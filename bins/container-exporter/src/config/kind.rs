@@ -106,7 +106,7 @@ impl Kind {
             Self::Path => "a path".to_owned(),
             Self::Socket => "the absolute path of a socket".to_owned(),
             Self::Host => "the absolute path of a socket, or tcp://host:port".to_owned(),
-            Self::Url => "an http:// or https:// URL".to_owned(),
+            Self::Url => "an http:// or https:// URL, or HOST:PORT".to_owned(),
             Self::Listen => "an address with a port".to_owned(),
             Self::Source => "auto, docker, cgroup or sim:N with N from 1 to 10000".to_owned(),
             Self::Rule => "name=GLOB, image=GLOB, label=KEY or label=KEY=GLOB".to_owned(),

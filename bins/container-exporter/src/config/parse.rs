@@ -112,15 +112,16 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
     Endpoint::parse(text).map(|endpoint| endpoint.to_string()).map_err(|error| error.kind().to_string())
 }
 
-/// Reads an `http://` or `https://` URL.
+/// Reads an `http://` or `https://` URL, or what may stand behind that: gRPC's endpoints need no scheme.
 ///
 /// # Errors
 /// The reason, in words.
 pub(crate) fn url(text: &str) -> Result<String, String> {
-    let rest = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"))
-        .ok_or("it must begin with http:// or https://")?;
+    let rest = match text.split_once("://") {
+        None => text,
+        Some(("http" | "https", rest)) => rest,
+        Some(_) => return Err("it must begin with http:// or https://".to_owned()),
+    };
     if rest.contains(char::is_whitespace) {
         return Err("it has spaces".to_owned());
     }
@@ -130,13 +131,21 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Takes user and password out of a URL.
-pub(crate) fn without_userinfo(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+/// Takes user, password and query out of a URL: a token may stand in each.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let mask = super::kind::MASK;
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, format!("?{mask}")),
+        None => (rest, String::new()),
+    };
+    let end = rest.find(['/', '#']).unwrap_or(rest.len());
     match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://{}{}", super::kind::MASK, &rest[at..]),
-        None => url.to_owned(),
+        Some(at) => format!("{scheme}{mask}{}{query}", &rest[at..]),
+        None => format!("{scheme}{rest}{query}"),
     }
 }
 

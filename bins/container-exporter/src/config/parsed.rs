@@ -17,7 +17,6 @@ pub(crate) struct Parsed {
     pub(crate) labels: Labels,
     pub(crate) limits: Limits,
     pub(crate) server: Server,
-    #[expect(dead_code, reason = "the OTLP sink comes later; its keys are checked and reported already")]
     pub(crate) otlp: Otlp,
     pub(crate) logging: Logging,
 }
@@ -32,11 +31,8 @@ pub(crate) struct General {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Telemetry {
-    #[expect(dead_code, reason = "for the OTLP sink")]
     pub(crate) service_name: String,
-    #[expect(dead_code, reason = "for the OTLP sink")]
     pub(crate) otel_exporter: Option<String>,
-    #[expect(dead_code, reason = "for the OTLP sink")]
     pub(crate) otel_endpoint: Option<String>,
     pub(crate) prometheus_port: Option<u16>,
 }
@@ -126,7 +122,6 @@ pub(crate) struct Server {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the OTLP sink comes later; its keys are checked and reported already")]
 pub(crate) struct Otlp {
     pub(crate) endpoint: Option<String>,
     pub(crate) metrics_endpoint: Option<String>,
@@ -141,6 +136,8 @@ pub(crate) struct Otlp {
     pub(crate) interval: Option<f64>,
     pub(crate) resource_attributes: Vec<(String, String)>,
     pub(crate) identity: String,
+    pub(crate) names: String,
+    pub(crate) queue_bytes_max: usize,
 }
 
 #[derive(Debug, Deserialize)]

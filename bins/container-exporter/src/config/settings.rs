@@ -1,6 +1,5 @@
 //! The settings: typed, checked against one another, and ready for use.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,17 +9,17 @@ use collector_core::{Group, Groups};
 use source_cgroup::Include;
 use source_docker::{Endpoint, TlsFiles};
 
+pub(crate) use super::otlp::Otlp;
 pub(crate) use super::parse::Source;
 pub(crate) use super::parsed::{Compression, LogFormat, LogLevel, Profile};
 use super::parsed::{Docker, Metrics as ParsedMetrics, Parsed, Podman};
 use super::problem::{Origin, Problem};
-use super::table::{Key, Status};
-use super::{Effective, parse};
+use super::{Effective, otlp, parse};
 
 /// Everything that a run needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The span of the percentages of CPU; later also the rhythm of OTLP.
+    /// The span of the percentages of CPU, and the rhythm of OTLP where it has none of its own.
     pub(crate) interval: Duration,
     /// Where containers are found.
     pub(crate) source: Source,
@@ -42,12 +41,12 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// The HTTP server.
     pub(crate) server: Server,
+    /// Where metrics are sent; `None` for nowhere.
+    pub(crate) otlp: Option<Otlp>,
     /// The exporter's own log.
     pub(crate) logging: Logging,
     /// What is odd but does not hinder the start; each is logged once.
     pub(crate) warnings: Vec<Problem>,
-    /// What was set but does nothing in this version; reported once at start.
-    pub(crate) not_yet_active: Vec<NotYetActive>,
 }
 
 /// An engine and where to look for it.
@@ -165,23 +164,6 @@ pub(crate) struct Logging {
     pub(crate) format: LogFormat,
 }
 
-/// A key that was set but does nothing in this version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NotYetActive {
-    /// The path of the key.
-    pub(crate) key: &'static str,
-    /// Where it was set.
-    pub(crate) origin: Origin,
-    /// Why it does nothing.
-    pub(crate) reason: &'static str,
-}
-
-impl fmt::Display for NotYetActive {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: `{}` is accepted but not yet active: {}", self.origin, self.key, self.reason)
-    }
-}
-
 impl Settings {
     /// Whether the engines of this kind are followed that users run for themselves.
     pub(crate) fn follows_users_of(&self, kind: collector_core::Engine) -> bool {
@@ -199,7 +181,7 @@ impl Settings {
     pub(super) fn resolve(
         parsed: Parsed,
         effective: &[Effective],
-        warnings: Vec<Problem>,
+        mut warnings: Vec<Problem>,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
         let origins = Origins(effective);
@@ -212,6 +194,7 @@ impl Settings {
         let include = Include::new(&parsed.cgroup.include)
             .map_err(|error| problems.push(Problem::at(origins.of("cgroup.include"), error.to_string())));
         let server = server(&parsed, &origins, problems);
+        let otlp = otlp::resolve(&parsed, &origins, &mut warnings, problems);
         if source == Some(Source::Docker) && !docker.enabled {
             let what = "`general.source` is docker, but `docker.enabled` is false; leave one of them out";
             problems.push(Problem::at(origins.of("docker.enabled"), what));
@@ -243,9 +226,9 @@ impl Settings {
             },
             limits: Limits { workers: parsed.limits.workers, fds: parsed.limits.fds },
             server: server?,
+            otlp,
             logging: Logging { level: parsed.logging.level, format: parsed.logging.format },
             warnings,
-            not_yet_active: not_yet_active(effective),
         };
         settings.add_warnings(&origins);
         Some(settings)
@@ -267,10 +250,10 @@ impl Settings {
 }
 
 /// Looks up where values came from.
-struct Origins<'a>(&'a [Effective]);
+pub(super) struct Origins<'a>(&'a [Effective]);
 
 impl Origins<'_> {
-    fn of(&self, path: &str) -> Origin {
+    pub(super) fn of(&self, path: &str) -> Origin {
         self.0
             .iter()
             .find(|value| value.key.path == path)
@@ -358,14 +341,4 @@ fn server(parsed: &Parsed, origins: &Origins<'_>, problems: &mut Vec<Problem>) -
         drain_timeout: Duration::from_secs_f64(server.drain_timeout),
         compression: server.compression,
     })
-}
-
-fn not_yet_active(effective: &[Effective]) -> Vec<NotYetActive> {
-    let active = |key: &'static Key, origin: &Origin| match key.status {
-        Status::NotYet(reason) if origin.is_set() => {
-            Some(NotYetActive { key: key.path, origin: origin.clone(), reason })
-        }
-        Status::NotYet(_) | Status::Active => None,
-    };
-    effective.iter().filter_map(|value| active(value.key, &value.origin)).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::Effective;
 use super::kind::{Kind, Value};
-use super::parse::without_userinfo;
+use super::parse::without_secrets;
 
 /// The longest value that still gets its origin in the common column.
 const COLUMN_MAX: usize = 60;
@@ -27,7 +27,7 @@ pub(crate) fn show(effective: &[Effective]) -> String {
 fn shown(value: &Value, kind: &Kind, secret: bool) -> Value {
     match value {
         value if secret => value.masked(),
-        Value::Text(url) if matches!(kind, Kind::Url) => Value::Text(without_userinfo(url)),
+        Value::Text(url) if matches!(kind, Kind::Url) => Value::Text(without_secrets(url)),
         value => value.clone(),
     }
 }

@@ -40,8 +40,6 @@ pub(crate) struct Key {
     pub(crate) otel: &'static [&'static str],
     /// Whether SIGHUP applies a change of it; else a restart does.
     pub(crate) reload: bool,
-    /// Whether it does something already.
-    pub(crate) status: Status,
     /// Whether its values are never shown.
     pub(crate) secret: bool,
 }
@@ -58,28 +56,9 @@ pub(crate) enum Preset {
     },
 }
 
-/// Whether a key has its effect in this version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// It has.
-    Active,
-    /// It is accepted, so that a configuration for a later version loads, and reported at start with this reason.
-    NotYet(&'static str),
-}
-
 impl Key {
     const fn new(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Self {
-        Self {
-            path,
-            kind,
-            default,
-            doc,
-            flag: None,
-            otel: &[],
-            reload: false,
-            status: Status::Active,
-            secret: false,
-        }
+        Self { path, kind, default, doc, flag: None, otel: &[], reload: false, secret: false }
     }
 
     const fn flag(mut self, flag: &'static str) -> Self {
@@ -94,11 +73,6 @@ impl Key {
 
     const fn reload(mut self) -> Self {
         self.reload = true;
-        self
-    }
-
-    const fn not_yet(mut self, reason: &'static str) -> Self {
-        self.status = Status::NotYet(reason);
         self
     }
 
@@ -165,7 +139,6 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("logging", "The exporter's own log, on stderr."),
 ];
 
-const NO_OTLP: &str = "this version has no OTLP sink";
 const YES: Preset = Preset::Is("true");
 const SECOND: f64 = 1.0;
 const HOUR: f64 = 3600.0;
@@ -180,11 +153,11 @@ pub(crate) const KEYS: &[Key] = &[
         "Where containers are found. `auto` asks every engine that answers and, while one does not, scans the cgroup tree for what is not shown yet; `docker` and `cgroup` use only that; `sim:100` simulates 100 containers (up to 10000), for trying out and for capacity planning.").flag("--source"),
 
     Key::new("telemetry.service_name", Kind::Text, Preset::Is("\"container-exporter\""),
-        "The `service.name` of the resource that OTLP sends.").otel(&["OTEL_SERVICE_NAME"]).not_yet(NO_OTLP),
+        "The `service.name` of the resource that OTLP sends.").otel(&["OTEL_SERVICE_NAME"]).reload(),
     Key::new("telemetry.otel_exporter", Kind::Choice(&["otlp", "prometheus", "none"]), Preset::Unset { example: "\"otlp\"" },
-        "Whether metrics are sent as well as served. `/metrics` is served in any case.").not_yet(NO_OTLP),
+        "Whether metrics are sent as well as served. Unset: where an endpoint is set. `otlp` without an endpoint sends to this machine. `/metrics` is served in any case.").reload(),
     Key::new("telemetry.otel_endpoint", Kind::Url, Preset::Unset { example: "\"http://otel-collector:4317\"" },
-        "The collector to send to by gRPC. `otlp.endpoint` wins over it.").not_yet(NO_OTLP),
+        "The collector to send to by gRPC. `otlp.endpoint` wins over it.").reload(),
     Key::new("telemetry.prometheus_port", Kind::Integer { min: 1, max: 65535 }, Preset::Unset { example: "8080" },
         "The port of the HTTP server, on all IPv4 addresses. `server.listen` and `--listen` win over it."),
 
@@ -276,31 +249,35 @@ pub(crate) const KEYS: &[Key] = &[
         "Whether pages are compressed for peers that accept it; `auto` does so except on loopback, where it only costs."),
 
     Key::new("otlp.endpoint", Kind::Url, Preset::Unset { example: "\"http://otel-collector:4318\"" },
-        "The base URL of the collector; by HTTP, `/v1/metrics` is added.").otel(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).not_yet(NO_OTLP),
+        "The base URL of the collector; by HTTP, `/v1/metrics` is added. By gRPC `HOST:PORT` will do.").otel(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).reload(),
     Key::new("otlp.metrics_endpoint", Kind::Url, Preset::Unset { example: "\"http://prometheus:9090/api/v1/otlp/v1/metrics\"" },
-        "The URL for metrics as it is, instead of `otlp.endpoint`.").otel(&["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"]).not_yet(NO_OTLP),
+        "The URL for metrics as it is, instead of `otlp.endpoint`.").otel(&["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"]).reload(),
     Key::new("otlp.protocol", Kind::Choice(&["grpc", "http/protobuf"]), Preset::Unset { example: "\"grpc\"" },
-        "The protocol. Unset: gRPC for `telemetry.otel_endpoint`, http/protobuf else.").otel(&["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"]).not_yet(NO_OTLP),
+        "The protocol. Unset: gRPC for `telemetry.otel_endpoint`, http/protobuf else.").otel(&["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"]).reload(),
     Key::new("otlp.insecure", Kind::Bool, Preset::Is("false"),
-        "Whether gRPC to an endpoint without a scheme goes without TLS.").otel(&["OTEL_EXPORTER_OTLP_INSECURE", "OTEL_EXPORTER_OTLP_METRICS_INSECURE"]).not_yet(NO_OTLP),
+        "Whether gRPC to an endpoint without a scheme goes without TLS.").otel(&["OTEL_EXPORTER_OTLP_INSECURE", "OTEL_EXPORTER_OTLP_METRICS_INSECURE"]).reload(),
     Key::new("otlp.headers", Kind::Map, Preset::Is("{}"),
-        "Headers that go with every request, such as an authorization. They are never shown.").otel(&["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"]).secret().not_yet(NO_OTLP),
-    Key::new("otlp.compression", Kind::Choice(&["none", "gzip"]), Preset::Is("\"none\""),
-        "How requests are compressed.").otel(&["OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION"]).not_yet(NO_OTLP),
+        "Headers that go with every request, such as an authorization. They are never shown.").otel(&["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"]).secret().reload(),
+    Key::new("otlp.compression", Kind::Choice(&["none", "gzip", "zstd"]), Preset::Is("\"none\""),
+        "How requests are compressed. A receiver that refuses zstd gets gzip, one that refuses gzip gets none.").otel(&["OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION"]).reload(),
     Key::new("otlp.timeout", Kind::Seconds { min: 0.1, max: HOUR }, Preset::Is("10"),
-        "The longest an export may take, its retries included.").otel(&["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT"]).not_yet(NO_OTLP),
+        "The longest an export may take, its retries included.").otel(&["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT"]).reload(),
     Key::new("otlp.certificate", Kind::Path, Preset::Unset { example: "\"/etc/ssl/collector-ca.pem\"" },
-        "The file of the certificates to trust.").otel(&["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE"]).not_yet(NO_OTLP),
+        "The file of the certificates to trust.").otel(&["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE"]).reload(),
     Key::new("otlp.client_key", Kind::Path, Preset::Unset { example: "\"/etc/ssl/client.key\"" },
-        "The file of the client's private key.").otel(&["OTEL_EXPORTER_OTLP_CLIENT_KEY", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY"]).not_yet(NO_OTLP),
+        "The file of the client's private key.").otel(&["OTEL_EXPORTER_OTLP_CLIENT_KEY", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY"]).reload(),
     Key::new("otlp.client_certificate", Kind::Path, Preset::Unset { example: "\"/etc/ssl/client.pem\"" },
-        "The file of the client's certificate.").otel(&["OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE"]).not_yet(NO_OTLP),
+        "The file of the client's certificate.").otel(&["OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE"]).reload(),
     Key::new("otlp.interval", Kind::Seconds { min: SECOND, max: HOUR }, Preset::Unset { example: "60" },
-        "The time between two exports. Unset: `general.interval`.").otel(&["OTEL_METRIC_EXPORT_INTERVAL"]).not_yet(NO_OTLP),
+        "The time between two exports. Unset: `general.interval`.").otel(&["OTEL_METRIC_EXPORT_INTERVAL"]).reload(),
     Key::new("otlp.resource_attributes", Kind::Map, Preset::Is("{}"),
-        "Attributes of the resource of this process.").otel(&["OTEL_RESOURCE_ATTRIBUTES"]).not_yet(NO_OTLP),
+        "Attributes of the resource of this process; those that say where it runs (`host.`, `cloud.`, `deployment.`, `k8s.cluster.`, `k8s.node.`) stand on the containers' resources as well. Unset, `host.name` and `service.instance.id` are the name of this host, which in a container is mostly the container's.").otel(&["OTEL_RESOURCE_ATTRIBUTES"]).reload(),
     Key::new("otlp.identity", Kind::Choice(&["resource", "datapoint", "both"]), Preset::Is("\"resource\""),
-        "Where a container's identity stands: on its resource, on each data point, or on both.").not_yet(NO_OTLP),
+        "Where a container's identity stands: on its resource, on each data point, or on both.").reload(),
+    Key::new("otlp.names", Kind::Choice(&["semconv", "prometheus"]), Preset::Is("\"semconv\""),
+        "How metrics are called: by OpenTelemetry's semantic conventions, or as on the page.").reload(),
+    Key::new("otlp.queue_bytes_max", Kind::Integer { min: 4_194_304, max: 1_073_741_824 }, Preset::Is("8388608"),
+        "The most bytes that wait to be sent, before compression; beyond it the oldest are dropped and counted.").reload(),
 
     Key::new("logging.level", Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), Preset::Is("\"info\""),
         "The least severity that is logged.").flag("--log-level").reload(),

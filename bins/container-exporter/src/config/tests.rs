@@ -10,11 +10,13 @@ use super::kind::Kind;
 use super::parse::Source;
 use super::parsed::{Compression, LogFormat, LogLevel, Profile};
 use super::settings::Sockets;
-use super::table::{KEYS, SECTIONS, Status};
+use super::table::{KEYS, SECTIONS};
 use super::*;
 use collector_core::{Group, Groups};
+use otlp_client::Protocol;
 
 mod layers;
+mod otlp;
 mod values;
 
 /// What a test configures from.
@@ -145,7 +147,7 @@ fn the_default_file_gives_the_defaults() {
     assert_eq!(settings.metrics.groups, Groups::all());
     assert_eq!(settings.docker.sockets, Sockets::Auto);
     assert_eq!((settings.labels.max_per_container, settings.labels.max_value_bytes), (32, 256));
-    assert!(settings.warnings.is_empty() && settings.not_yet_active.is_empty());
+    assert!(settings.warnings.is_empty() && settings.otlp.is_none());
 }
 
 /// docs/units.md shows the same file.
@@ -175,8 +177,10 @@ fn container_monitorings_file_loads_unchanged() {
     assert_eq!(settings.metrics.groups, Groups::all());
     assert_eq!(settings.logging.level, LogLevel::Info);
     assert!(settings.warnings.is_empty());
-    let waiting: Vec<_> = settings.not_yet_active.iter().map(|key| key.key).collect();
-    assert_eq!(waiting, ["telemetry.service_name", "telemetry.otel_exporter", "telemetry.otel_endpoint"]);
+    let otlp = settings.otlp.expect("an endpoint is set");
+    assert_eq!(otlp.client.endpoint.to_string(), "http://otel-collector:4317");
+    assert_eq!((otlp.client.protocol, otlp.interval), (Protocol::Grpc, Duration::from_secs(15)));
+    assert_eq!(otlp.resource, [("service.name".to_owned(), "container-monitoring".to_owned())]);
 }
 
 #[test]
@@ -248,8 +252,5 @@ fn every_key_reaches_the_settings() {
     assert_eq!(settings.server.compression, Compression::Never);
     assert_eq!(settings.logging.level, LogLevel::Trace);
     assert_eq!(settings.logging.format, LogFormat::Json);
-    // The keys that do nothing yet are accepted and told, each.
-    let waiting: Vec<_> = settings.not_yet_active.iter().map(|key| key.key).collect();
-    let expect: Vec<_> = KEYS.iter().filter(|key| key.status != Status::Active).map(|key| key.path).collect();
-    assert_eq!(waiting, expect);
+    assert_eq!(settings.otlp, None, "telemetry.otel_exporter is none");
 }

@@ -219,5 +219,5 @@ fn the_configuration_of_container_monitoring_serves() {
         assert_eq!(line.label("image"), "busybox:local");
     }
     assert!(page.expect("container_count", &[("state", "running")]) >= 1.0);
-    assert!(exporter.log().contains("`telemetry.otel_endpoint` is accepted but not yet active"));
+    assert!(exporter.log().contains("sending metrics to http://otel-collector:4317 by grpc"));
 }

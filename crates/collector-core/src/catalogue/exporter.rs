@@ -38,8 +38,10 @@ pub(super) mod ids {
     pub use super::{
         BUILD_INFO, CGROUPS_UP, COLLECTION_SECONDS, COLLECTIONS, CONTAINERS_DROPPED, ENGINE_INFO,
         FINAL_SAMPLES_MISSED, HTTP_CONNECTIONS, HTTP_REFUSED, HTTP_REQUESTS, KEPT_FDS, LABELS_DROPPED,
-        METRIC_ABSENT, SOURCE_CONTAINERS, SOURCE_ERRORS, SOURCE_EVENT_ERRORS, SOURCE_EVENTS, SOURCE_LISTS,
-        SOURCE_MALFORMED, SOURCE_RECONNECTS, SOURCE_REQUESTS, SOURCE_UP, STUCK_WORKERS, TIMED_OUT,
+        METRIC_ABSENT, OTLP_EXPORTED, OTLP_FAILED, OTLP_INFLIGHT, OTLP_OPERATION_SECONDS, OTLP_OPERATIONS,
+        OTLP_QUEUE_BYTES, OTLP_QUEUE_LIMIT, OTLP_REQUESTS, SOURCE_CONTAINERS, SOURCE_ERRORS,
+        SOURCE_EVENT_ERRORS, SOURCE_EVENTS, SOURCE_LISTS, SOURCE_MALFORMED, SOURCE_RECONNECTS,
+        SOURCE_REQUESTS, SOURCE_UP, STUCK_WORKERS, TIMED_OUT,
     };
 }
 
@@ -103,4 +105,21 @@ rows! { super::host::END;
         Source::CollectorTable(Dimension::Reason));
     HTTP_CONNECTIONS = Row::exporter(
         MetricDef::gauge("container_exporter.http_connections", Unit::Count("{connection}"), G, "Open HTTP connections."), COUNTED);
+    OTLP_EXPORTED = Row::exporter(
+        MetricDef::counter("container_exporter.otlp_points_exported", Unit::Count("{data_point}"), G, "Data points that the receiver of OTLP took."), COUNTED);
+    OTLP_FAILED = Row::exporter(
+        MetricDef::counter("container_exporter.otlp_points_failed", Unit::Count("{data_point}"), G, "Data points that were not delivered by OTLP, by reason.").by(BY_REASON),
+        Source::CollectorTable(Dimension::Reason));
+    OTLP_INFLIGHT = Row::exporter(
+        MetricDef::gauge("container_exporter.otlp_points_inflight", Unit::Count("{data_point}"), G, "Data points of the OTLP request that is being sent or tried again."), COUNTED);
+    OTLP_QUEUE_BYTES = Row::exporter(
+        MetricDef::gauge("container_exporter.otlp_queue", Unit::Bytes, G, "Bytes of OTLP requests that wait or are being sent, before compression."), COUNTED);
+    OTLP_QUEUE_LIMIT = Row::exporter(
+        MetricDef::gauge("container_exporter.otlp_queue_limit", Unit::Bytes, G, "The most of those."), COUNTED);
+    OTLP_OPERATIONS = Row::exporter(
+        MetricDef::counter("container_exporter.otlp_operations", Unit::Count("{operation}"), G, "OTLP requests that were sent, each counted once however often it was tried, whatever became of it."), COUNTED);
+    OTLP_OPERATION_SECONDS = Row::exporter(
+        MetricDef::counter("container_exporter.otlp_operation", Unit::Seconds, G, "Time spent in those, from the first try to the end of the last."), COUNTED);
+    OTLP_REQUESTS = Row::exporter(
+        MetricDef::counter("container_exporter.otlp_requests", Unit::Count("{request}"), G, "OTLP requests that were sent, each try counted."), COUNTED);
 }

@@ -23,7 +23,7 @@ fn everything_that_is_wrong_is_told_at_once_with_line_and_advice() {
     CONFIG:16: `server.listen` expects an address with a port, found "0.0.0.0": the port is missing; write for example `listen = "0.0.0.0:8080"`
     CONFIG:17: `server.max_connections` expects a whole number from 1 to 65536, found the number 99999999999999999999; write for example `max_connections = 128`
     CONFIG:20: `otlp.headers` expects a table of texts, found a value that is not shown here: each value is text; write for example `headers = {}`
-    CONFIG:21: `otlp.endpoint` expects an http:// or https:// URL, found a value that is not shown here: it must begin with http:// or https://; write for example `endpoint = "http://otel-collector:4318"`
+    CONFIG:21: `otlp.endpoint` expects an http:// or https:// URL, or HOST:PORT, found a value that is not shown here: it must begin with http:// or https://; write for example `endpoint = "http://otel-collector:4318"`
     CONFIG:24: unknown key `docker.colour`; the keys of `docker` are enabled, socket_path, hosts, cert_path
     CONTAINER_EXPORTER__SERVER__LISTN: unknown key `server.listn`; did you mean `CONTAINER_EXPORTER__SERVER__LISTEN`?
     CONTAINER_EXPORTER__SERVER__MAX_SCRAPES: `server.max_scrapes` expects a whole number from 1 to 1024, found "many"; write for example `CONTAINER_EXPORTER__SERVER__MAX_SCRAPES=8`

@@ -1,0 +1,265 @@
+//! Sending: every interval a snapshot becomes OTLP requests, which a client delivers.
+//!
+//! One task owns sink and client. A reload hands it other settings, the end of the process tells it to flush; scrapes
+//! share nothing with it but the collector.
+
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use collector_core::Request as Collect;
+use otlp_client::{Client, Payload, SettingsError, Stats};
+use sink_otlp::{Options, OtlpSink};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+
+use super::serve::{App, is_settled};
+use crate::config::settings::{Otlp, Settings};
+
+/// How long the last requests may take at the end of the process.
+const FLUSH: Duration = Duration::from_secs(5);
+/// How long the first export waits for the engines' first lists.
+const FIRST_LIST: Duration = Duration::from_secs(2);
+
+/// The counts of the client, while there is one.
+pub(super) type Shown = Arc<RwLock<Option<Arc<Stats>>>>;
+
+/// What the task is told.
+#[derive(Clone)]
+enum Order {
+    /// These settings hold.
+    Run(Arc<Settings>),
+    /// The process ends.
+    Stop,
+}
+
+/// The task's handle.
+pub(super) struct Export {
+    orders: watch::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+impl Export {
+    /// Starts the task; where no endpoint is set it waits for a reload that sets one.
+    ///
+    /// # Errors
+    /// A file of TLS that the settings name cannot be used.
+    pub(super) fn start(
+        app: &Arc<App>,
+        settings: &Arc<Settings>,
+        shown: Shown,
+    ) -> Result<Self, SettingsError> {
+        let running = settings.otlp.as_ref().map(|otlp| Running::start(settings, otlp)).transpose()?;
+        let (orders, received) = watch::channel(Order::Run(Arc::clone(settings)));
+        let task = Task { app: Arc::clone(app), running, orders: received, shown };
+        Ok(Self { orders, task: tokio::spawn(task.run()) })
+    }
+
+    /// What a reload tells.
+    pub(super) fn reloads(&self) -> Reloads {
+        Reloads(self.orders.clone())
+    }
+
+    /// Has the last numbers sent, while open requests are still being answered.
+    pub(super) fn stopper(&self) -> impl FnOnce() + use<> {
+        let orders = self.orders.clone();
+        move || drop(orders.send_replace(Order::Stop))
+    }
+
+    /// Waits for the end of what [`stopper`](Self::stopper) began.
+    pub(super) async fn ended(self) {
+        self.orders.send_replace(Order::Stop);
+        // A bug in it was told by its panic.
+        _ = self.task.await;
+    }
+}
+
+/// Hands other settings to the task.
+pub(super) struct Reloads(watch::Sender<Order>);
+
+impl Reloads {
+    /// These settings hold from now on.
+    pub(super) fn apply(&self, settings: &Arc<Settings>) {
+        self.0.send_if_modified(|order| {
+            let is_running = matches!(order, Order::Run(_));
+            if is_running {
+                *order = Order::Run(Arc::clone(settings));
+            }
+            is_running
+        });
+    }
+}
+
+/// A client and what feeds it.
+struct Running {
+    settings: Arc<Settings>,
+    interval: Duration,
+    client: Client,
+    sink: OtlpSink,
+}
+
+impl Running {
+    fn start(settings: &Arc<Settings>, otlp: &Otlp) -> Result<Self, SettingsError> {
+        let client = Client::start(otlp.client.clone())?;
+        let sink = OtlpSink::new(options(settings, otlp));
+        let Otlp { interval, client: to, .. } = otlp;
+        tracing::info!("sending metrics to {} by {} every {interval:?}", to.endpoint, to.protocol);
+        Ok(Self { settings: Arc::clone(settings), interval: *interval, client, sink })
+    }
+
+    /// Other settings; a sink that would stay the same keeps what it knows of ended series.
+    fn apply(&mut self, settings: &Arc<Settings>, otlp: &Otlp) -> Result<(), SettingsError> {
+        let old = self.settings.otlp.as_ref();
+        if old.map(|old| &old.client) != Some(&otlp.client) || otlp.client.endpoint.is_tls() {
+            self.client.reconfigure(otlp.client.clone())?;
+        }
+        let options = options(settings, otlp);
+        if old.is_none_or(|old| self::options(&self.settings, old) != options) {
+            self.sink = OtlpSink::new(options);
+        }
+        self.interval = otlp.interval;
+        self.settings = Arc::clone(settings);
+        Ok(())
+    }
+
+    /// One export. Requests are made as there is room for them, so that few are held; what a receiver has not taken by
+    /// `until` is left to the queue, which drops the oldest. Where the process ends meanwhile the rest is left out: the
+    /// last export has it.
+    async fn export(&mut self, app: &App, until: Instant, end: impl Future<Output = ()>) {
+        let metrics = &self.settings.metrics;
+        let deadline = metrics.timeout.min(self.interval);
+        let request = Collect::new(metrics.groups).max_age(metrics.max_age).deadline(deadline);
+        let snapshot = app.collector.collect(request).await;
+        let mut end = pin!(end);
+        for batch in self.sink.export(snapshot) {
+            tokio::select! {
+                _ = timeout_at(until, self.client.has_room(batch.body.len())) => {}
+                () = &mut end => return,
+            }
+            self.client.submit(Payload { body: batch.body, points: batch.points });
+            // Each took about a millisecond to encode.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn options(settings: &Settings, otlp: &Otlp) -> Options {
+    let mut options = Options::default();
+    options.identity = otlp.identity;
+    options.names = otlp.names;
+    options.groups = settings.metrics.groups;
+    options.labels_max = settings.labels.max_per_container;
+    options.label_value_bytes_max = settings.labels.max_value_bytes;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    options.resource.clone_from(&otlp.resource);
+    // Of a key that comes twice the first counts.
+    for (key, value) in [
+        ("service.instance.id", host.as_str()),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+        ("host.name", host.as_str()),
+    ] {
+        options.resource.push((key.to_owned(), value.to_owned()));
+    }
+    let mut of_containers: Vec<(String, String)> =
+        options.resource.iter().filter(|(key, _)| says_where(key)).cloned().collect();
+    of_containers.dedup_by(|later, first| later.0 == first.0);
+    options.container_resource = of_containers;
+    options
+}
+
+/// Waits for the last order.
+async fn stopped(mut orders: watch::Receiver<Order>) {
+    _ = orders.wait_for(|order| matches!(order, Order::Stop)).await;
+}
+
+/// Whether an attribute of ours is one of every container here as well.
+fn says_where(key: &str) -> bool {
+    ["host.", "cloud.", "deployment.", "k8s.cluster.", "k8s.node."]
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
+}
+
+struct Task {
+    app: Arc<App>,
+    running: Option<Running>,
+    orders: watch::Receiver<Order>,
+    shown: Shown,
+}
+
+impl Task {
+    async fn run(mut self) {
+        self.show();
+        let settled = self.app.collector.wait_until(|collector| is_settled(&collector.sources()));
+        _ = timeout(FIRST_LIST, settled).await;
+        loop {
+            if self.serve().await {
+                return self.finish().await;
+            }
+        }
+    }
+
+    /// Until there is an order: whether it is the last.
+    async fn serve(&mut self) -> bool {
+        if let Some(running) = &mut self.running {
+            let mut ticks = interval(running.interval);
+            // After a pause of the whole machine, one export and not all that were missed.
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // An order may come during an export.
+            while matches!(self.orders.has_changed(), Ok(false)) {
+                let tick = tokio::select! {
+                    tick = ticks.tick() => tick,
+                    _ = self.orders.changed() => break,
+                };
+                // Its own receiver: one that looked for the end would pass over a reload.
+                let end = stopped(self.orders.clone());
+                running.export(&self.app, tick + running.interval, end).await;
+            }
+        } else {
+            _ = self.orders.changed().await;
+        }
+        if self.orders.has_changed().is_err() {
+            return true;
+        }
+        let order = self.orders.borrow_and_update().clone();
+        match order {
+            Order::Stop => true,
+            Order::Run(settings) => {
+                self.apply(&settings).await;
+                false
+            }
+        }
+    }
+
+    async fn apply(&mut self, settings: &Arc<Settings>) {
+        let applied = match (&mut self.running, &settings.otlp) {
+            (None, None) => Ok(()),
+            (Some(running), Some(otlp)) => running.apply(settings, otlp),
+            (None, Some(otlp)) => Running::start(settings, otlp).map(|running| self.running = Some(running)),
+            (Some(running), None) => {
+                tracing::info!("no metrics are sent any more");
+                _ = running.client.shutdown(FLUSH).await;
+                self.running = None;
+                Ok(())
+            }
+        };
+        if let Err(error) = applied {
+            tracing::error!("SIGHUP: what was sent by OTLP stays as it was: {error}");
+        }
+        self.show();
+    }
+
+    /// Hands the counts to whoever shows them.
+    fn show(&self) {
+        let stats = self.running.as_ref().map(|running| Arc::clone(running.client.stats()));
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+
+    /// The last numbers, and what still waits.
+    async fn finish(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let until = Instant::now() + FLUSH;
+        _ = timeout_at(until, running.export(&self.app, until, std::future::pending())).await;
+        running.client.shutdown(until.saturating_duration_since(Instant::now())).await;
+    }
+}

@@ -1,0 +1,317 @@
+//! The built program sends its metrics: by both protocols, through reloads, outages and its end.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message as _;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The longest that anything is waited for; nothing here takes more than a few seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a receiver got.
+#[derive(Clone)]
+struct Seen {
+    headers: HeaderMap,
+    request: ExportMetricsServiceRequest,
+}
+
+/// A receiver of both protocols, which takes everything.
+struct Receiver {
+    address: SocketAddr,
+    seen: Arc<(Mutex<Vec<Seen>>, Condvar)>,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        listener.set_nonblocking(true).expect("a socket");
+        let seen = Arc::<(Mutex<Vec<Seen>>, Condvar)>::default();
+        let kept = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(serve(listener, kept));
+        });
+        Self { address, seen }
+    }
+
+    /// Waits for what is found among that which came so far.
+    #[track_caller]
+    fn wait<T>(&self, what: &str, mut find: impl FnMut(&[Seen]) -> Option<T>) -> T {
+        let (seen, came) = &*self.seen;
+        let mut found = None;
+        let seen = seen.lock().expect("seen");
+        let (_seen, waited) = came
+            .wait_timeout_while(seen, PATIENCE, |seen| {
+                found = find(seen);
+                found.is_none()
+            })
+            .expect("seen");
+        assert!(!waited.timed_out(), "{what} did not come");
+        found.expect("waited for it")
+    }
+
+    fn count(&self) -> usize {
+        self.seen.0.lock().expect("seen").len()
+    }
+}
+
+async fn serve(listener: TcpListener, seen: Arc<(Mutex<Vec<Seen>>, Condvar)>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+    while let Ok((stream, _)) = listener.accept().await {
+        let seen = Arc::clone(&seen);
+        let service = hyper::service::service_fn(move |request| answer(request, Arc::clone(&seen)));
+        tokio::spawn(async move {
+            let connection = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            // The exporter is stopped in the middle of what it does.
+            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    seen: Arc<(Mutex<Vec<Seen>>, Condvar)>,
+) -> Result<Response<http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let is_grpc = head.headers["content-type"] == "application/grpc";
+    let message = if is_grpc { body.slice(5..) } else { body };
+    let mut plain = Vec::new();
+    let encoding = head.headers.get("content-encoding").or(head.headers.get("grpc-encoding"));
+    match encoding.map(|encoding| encoding.as_bytes()) {
+        Some(b"gzip") => drop(flate2::read::GzDecoder::new(&*message).read_to_end(&mut plain).expect("gzip")),
+        _ => plain.extend_from_slice(&message),
+    }
+    let request = ExportMetricsServiceRequest::decode(&*plain).expect("an export request");
+    seen.0.lock().expect("seen").push(Seen { headers: head.headers, request });
+    seen.1.notify_all();
+    if !is_grpc {
+        return Ok(Response::new(Full::default().boxed()));
+    }
+    let trailers = HeaderMap::from_iter([(
+        http::HeaderName::from_static("grpc-status"),
+        http::HeaderValue::from_static("0"),
+    )]);
+    let body = Full::new(Bytes::from_static(&[0; 5])).with_trailers(async move { Some(Ok(trailers)) });
+    let response = Response::builder().header("content-type", "application/grpc").body(body.boxed());
+    Ok(response.expect("a response"))
+}
+
+/// A running exporter of simulated containers.
+struct Exporter {
+    child: Child,
+    config: PathBuf,
+    _folder: tempfile::TempDir,
+    address: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Exporter {
+    fn start(config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, config).expect("written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_container-exporter"))
+            .env_clear()
+            .args(["--source", "sim:20", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut log = Vec::new();
+        let address = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended: {log:#?}")).expect("text");
+            log.push(line.clone());
+            if let Some((_, rest)) = line.split_once("serving http://") {
+                break rest.trim_end_matches("/metrics").to_owned();
+            }
+        };
+        let log = Arc::new(Mutex::new(log));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                kept.lock().expect("the log").push(line);
+            }
+        });
+        Self { child, config: path, _folder: folder, address, log }
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log.lock().expect("the log").clone()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("it runs");
+    }
+
+    /// The value of a series of the page.
+    fn value(&self, series: &str) -> Option<f64> {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("a page");
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(line.trim().parse().expect("a number"))
+    }
+
+    /// Scrapes until the value is as wanted: each scrape takes as long as a collection does.
+    #[track_caller]
+    fn await_value(&self, series: &str, is_right: impl Fn(f64) -> bool) -> f64 {
+        let started = std::time::Instant::now();
+        loop {
+            let found = self.value(series);
+            if let Some(value) = found.filter(|value| is_right(*value)) {
+                return value;
+            }
+            assert!(started.elapsed() < PATIENCE, "{series} is {found:?}: {:#?}", self.log());
+        }
+    }
+}
+
+impl Exporter {
+    /// Scrapes until the series is gone.
+    #[track_caller]
+    fn await_gone(&self, series: &str) {
+        let started = std::time::Instant::now();
+        while self.value(series).is_some() {
+            assert!(started.elapsed() < PATIENCE, "{series} stays: {:#?}", self.log());
+        }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn attribute(resource: Option<&Resource>, key: &str) -> Option<String> {
+    let found = resource?.attributes.iter().find(|attribute| attribute.key == key)?;
+    match found.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        other => Some(format!("{other:?}")),
+    }
+}
+
+/// The values of an attribute of the Resources that came.
+fn attributes(seen: &[Seen], key: &str) -> BTreeSet<String> {
+    let resources = seen.iter().flat_map(|seen| &seen.request.resource_metrics);
+    resources.filter_map(|metrics| attribute(metrics.resource.as_ref(), key)).collect()
+}
+
+#[test]
+fn every_container_arrives_by_both_protocols() {
+    for (protocol, compression) in [("grpc", "gzip"), ("http/protobuf", "none")] {
+        let receiver = Receiver::start();
+        let exporter = Exporter::start(&format!(
+            "[telemetry]\nservice_name = \"shop\"\n[otlp]\nendpoint = \"http://{}\"\nprotocol = \"{protocol}\"\n\
+             compression = \"{compression}\"\ninterval = 1\nheaders = {{ x-scope = \"s3cret\" }}\n\
+             resource_attributes = {{ \"host.name\" = \"here\", team = \"core\" }}\n",
+            receiver.address
+        ));
+        let names = receiver.wait("twenty containers", |seen| {
+            (attributes(seen, "container.id").len() == 20).then(|| attributes(seen, "service.name"))
+        });
+        assert_eq!(names, BTreeSet::from(["shop".to_owned()]));
+        let seen = receiver.wait("another export", |seen| (seen.len() > 1).then(|| seen.to_vec()));
+        assert_eq!(seen[0].headers["x-scope"], "s3cret");
+        let resources = seen[0].request.resource_metrics.iter().map(|metrics| metrics.resource.as_ref());
+        for resource in resources {
+            assert_eq!(attribute(resource, "host.name").as_deref(), Some("here"));
+            let is_container = attribute(resource, "container.id").is_some();
+            assert_eq!(attribute(resource, "team").is_some(), !is_container);
+        }
+        let exported =
+            exporter.await_value("container_exporter_otlp_points_exported_total", |points| points > 0.0);
+        assert!(exported >= 20.0, "{exported}");
+        for reason in
+            ["queue_full", "too_large", "timeout", "not_retryable", "rejected", "bad_answer", "shutdown"]
+        {
+            let series = format!("container_exporter_otlp_points_failed_total{{reason=\"{reason}\"}}");
+            assert_eq!(exporter.value(&series), Some(0.0), "{reason}");
+        }
+        let log = exporter.log();
+        let about = |words: &str| log.iter().filter(|line| line.contains(words)).count();
+        assert_eq!(
+            (about("takes metrics"), about("failed to deliver"), about("s3cret")),
+            (1, 0, 0),
+            "{log:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_end_of_the_process_sends_the_last_numbers() {
+    let receiver = Receiver::start();
+    let endpoint = receiver.address;
+    let mut exporter =
+        Exporter::start(&format!("[otlp]\nendpoint = \"http://{endpoint}\"\ninterval = 3600\n"));
+    receiver.wait("the first export", |seen| (!seen.is_empty()).then_some(()));
+    exporter.await_value("container_exporter_otlp_queue_bytes", |bytes| bytes == 0.0);
+    let before = receiver.count();
+    exporter.signal(Signal::TERM);
+    assert!(exporter.child.wait().expect("its end").success());
+    assert!(receiver.count() > before);
+}
+
+#[test]
+fn a_reload_changes_endpoint_and_headers_and_switches_it_on_and_off() {
+    let (first, second) = (Receiver::start(), Receiver::start());
+    let exporter = Exporter::start("[general]\ninterval = 1\n");
+    assert_eq!(exporter.value("container_exporter_otlp_points_exported_total"), None);
+    let reload = |config: &str| {
+        std::fs::write(&exporter.config, format!("[general]\ninterval = 1\n{config}")).expect("written");
+        exporter.signal(Signal::HUP);
+    };
+    reload(&format!("[otlp]\nendpoint = \"http://{}\"\nheaders = {{ key = \"s3cret1\" }}\n", first.address));
+    first.wait("an export", |seen| seen.iter().find(|seen| seen.headers["key"] == "s3cret1").map(|_| ()));
+    let endpoint = format!("[otlp]\nendpoint = \"http://{}\"\n", second.address);
+    reload(&format!("{endpoint}protocol = \"grpc\"\nheaders = {{ key = \"s3cret2\" }}\n"));
+    second.wait("an export", |seen| seen.iter().find(|seen| seen.headers["key"] == "s3cret2").map(|_| ()));
+    // One that cannot be used changes nothing.
+    let count = second.count();
+    reload("[otlp]\nendpoint = \"https://127.0.0.1:1\"\ncertificate = \"/nowhere/ca.pem\"\n");
+    second.wait("another export", |seen| (seen.len() > count + 1).then_some(()));
+    reload("");
+    exporter.await_gone("container_exporter_otlp_points_exported_total");
+    let log = exporter.log().join("\n");
+    assert!(log.contains("/nowhere/ca.pem") && log.contains("no metrics are sent any more"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+#[test]
+fn without_a_receiver_pages_are_served_and_one_line_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = listener.local_addr().expect("bound");
+    drop(listener);
+    let exporter = Exporter::start(&format!(
+        "[otlp]\nendpoint = \"http://me:s3cret@{endpoint}\"\ninterval = 1\ntimeout = 0.1\n"
+    ));
+    let lost = "container_exporter_otlp_points_failed_total{reason=\"timeout\"}";
+    let first = exporter.await_value(lost, |points| points > 0.0);
+    exporter.await_value(lost, |points| points > 2.0 * first);
+    let log = exporter.log();
+    let said: Vec<_> = log.iter().filter(|line| line.contains("failed to deliver")).collect();
+    assert_eq!(said.len(), 1, "{log:#?}");
+    assert!(said[0].contains(&format!("http://{endpoint}/v1/metrics: nobody listens there")), "{said:?}");
+    assert!(!log.iter().any(|line| line.contains("s3cret")));
+}
