@@ -1,15 +1,16 @@
 //! Spans are where the numbers say, also while the exporter fails, hangs and comes back.
 mod scripted;
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use opentelemetry::trace::{Span as _, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{
     InMemorySpanExporter, Sampler, SamplingDecision, SamplingResult, ShouldSample, SimpleSpanProcessor, Span,
-    SpanData, SpanProcessor,
+    SpanData, SpanExporter, SpanProcessor,
 };
 use prometheus::Registry;
 use runtime_metrics::{Protocol, RuntimeMetrics, SpanCounts};
@@ -187,6 +188,60 @@ fn what_a_processor_leaves_behind_is_dropped() {
     check(metrics.span_counts(), [3, 0, 3, 0, 0, 0, 0]);
     provider.shutdown().expect_err("the thread is gone");
     check(metrics.span_counts(), [3, 0, 0, 0, 0, 0, 3]);
+}
+
+/// Remembers what it is told.
+#[derive(Debug, Clone, Default)]
+struct Told(Arc<Mutex<Vec<&'static str>>>);
+
+impl Told {
+    fn note(&self, what: &'static str) -> OTelSdkResult {
+        self.0.lock().expect("unpoisoned").push(what);
+        Ok(())
+    }
+}
+
+impl SpanExporter for Told {
+    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+        self.note("export")
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        self.note("shutdown_with_timeout")
+    }
+
+    fn shutdown(&self) -> OTelSdkResult {
+        self.note("shutdown")
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.note("force_flush")
+    }
+
+    fn set_resource(&mut self, _: &Resource) {
+        _ = self.note("set_resource");
+    }
+}
+
+/// An exporter overrides either way of shutting down, and learns the service's name by its resource.
+#[test]
+fn the_exporter_inside_is_told_everything() {
+    let registry = Registry::new();
+    let metrics = RuntimeMetrics::builder().service("shop").register(&registry).expect("an empty registry");
+    let (told, taken) = (Told::default(), Mutex::new(None));
+    let pipeline = metrics.pipeline(told.clone(), Protocol::Other);
+    // The exporter itself, before it goes into a processor.
+    let _provider = pipeline.provider_with(|exporter| {
+        *taken.lock().expect("unpoisoned") = Some(exporter);
+        Forgetful
+    });
+    let mut exporter = taken.lock().expect("unpoisoned").take().expect("it was made");
+    exporter.set_resource(&Resource::builder().build());
+    exporter.force_flush().expect("it is told");
+    exporter.shutdown().expect("it is told");
+    exporter.shutdown_with_timeout(Duration::ZERO).expect("it is told");
+    let found = told.0.lock().expect("unpoisoned").clone();
+    assert_eq!(found, ["set_resource", "force_flush", "shutdown", "shutdown_with_timeout"]);
 }
 
 /// Samples by the name of the span.

@@ -92,6 +92,7 @@ async fn what_the_collector_has_is_what_the_page_says() {
     let page = Page::of(&service).await;
     page.check(Places { exported: 10 * ORDER, ..Places::default() });
     assert_eq!(collector.taken(), orders_taken(10));
+    assert_eq!(Vec::from_iter(collector.services()), ["otlp-service"]);
     for (kind, count) in [("server", 10), ("internal", 10), ("client", 10), ("producer", 0), ("consumer", 0)]
     {
         assert_eq!(page.created(kind), count, "{kind}");

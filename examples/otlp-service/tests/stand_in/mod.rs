@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses some of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -35,6 +36,7 @@ struct Shared {
     /// Requests that wait.
     waiting: watch::Sender<usize>,
     spans: Mutex<Vec<Span>>,
+    services: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -55,8 +57,18 @@ impl TraceService for Receiver {
         if let Mood::Refuses(code) = *mood.borrow_and_update() {
             return Err(Status::new(code, "the test says so"));
         }
-        let resources = request.into_inner().resource_spans.into_iter();
-        let spans = resources.flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans);
+        let resources = request.into_inner().resource_spans;
+        let attributes =
+            resources.iter().filter_map(|one| one.resource.as_ref()).flat_map(|one| &one.attributes);
+        let names =
+            attributes.filter(|pair| pair.key == "service.name").filter_map(|pair| pair.value.as_ref());
+        let names = names.filter_map(|name| match &name.value {
+            Some(Value::StringValue(name)) => Some(name.clone()),
+            _ => None,
+        });
+        self.0.services.lock().expect("unpoisoned").extend(names);
+        let spans =
+            resources.into_iter().flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans);
         self.0.spans.lock().expect("unpoisoned").extend(spans);
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -77,6 +89,7 @@ impl StandIn {
             mood: watch::Sender::new(Mood::Takes),
             waiting: watch::Sender::new(0),
             spans: Mutex::default(),
+            services: Mutex::default(),
         });
         let service = TraceServiceServer::new(Receiver(Arc::clone(&shared)));
         let accepting = tokio::spawn(async move {
@@ -106,6 +119,11 @@ impl StandIn {
             *by_name.entry(span.name.clone()).or_default() += 1;
         }
         by_name
+    }
+
+    /// Names of the services whose spans it took.
+    pub(crate) fn services(&self) -> BTreeSet<String> {
+        self.shared.services.lock().expect("unpoisoned").clone()
     }
 
     /// Goes away with every connection; its address, to come back to.
