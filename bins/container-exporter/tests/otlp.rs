@@ -14,6 +14,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -296,6 +297,39 @@ fn a_reload_changes_endpoint_and_headers_and_switches_it_on_and_off() {
     let log = exporter.log().join("\n");
     assert!(log.contains("/nowhere/ca.pem") && log.contains("no metrics are sent any more"), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
+}
+
+/// What was sent until then would go on for ever at the receiver.
+#[test]
+fn series_end_where_a_reload_calls_them_otherwise_or_switches_them_off() {
+    let receiver = Receiver::start();
+    let exporter = Exporter::start("[general]\ninterval = 1\n");
+    let reload = |rest: &str| {
+        std::fs::write(&exporter.config, format!("[general]\ninterval = 1\n{rest}")).expect("written");
+        exporter.signal(Signal::HUP);
+    };
+    // How many points of a metric the requests hold, and how many of them are ends.
+    let count = |seen: &[Seen], name: &str| {
+        let scopes = seen.iter().flat_map(|seen| &seen.request.resource_metrics);
+        let metrics = scopes.flat_map(|metrics| &metrics.scope_metrics).flat_map(|scope| &scope.metrics);
+        let gauges = metrics.filter(|metric| metric.name == name).filter_map(|metric| match &metric.data {
+            Some(Data::Gauge(gauge)) => Some(&gauge.data_points),
+            _ => None,
+        });
+        let flags: Vec<u32> = gauges.flatten().map(|point| point.flags).collect();
+        (flags.len(), flags.iter().filter(|flags| **flags == 1).count())
+    };
+    let wait = |what: &str, is_right: &dyn Fn(&[Seen]) -> bool| {
+        receiver.wait(what, |seen| is_right(seen).then_some(()));
+    };
+    let endpoint = format!("[otlp]\nendpoint = \"http://{}\"\n", receiver.address);
+    reload(&endpoint);
+    wait("a point", &|seen| count(seen, "container.uptime").0 > 0);
+    reload(&format!("{endpoint}names = \"prometheus\"\n"));
+    wait("its end", &|seen| count(seen, "container.uptime").1 > 0);
+    wait("a point of the other name", &|seen| count(seen, "container_start_time_seconds").0 > 0);
+    reload("");
+    wait("its end", &|seen| count(seen, "container_start_time_seconds").1 > 0);
 }
 
 #[test]

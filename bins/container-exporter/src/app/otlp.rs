@@ -5,10 +5,10 @@
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use collector_core::Request as Collect;
-use otlp_client::{Client, Payload, SettingsError, Stats};
+use collector_core::{Request as Collect, Snapshot};
+use otlp_client::{Client, PAYLOAD_BYTES_MAX, Payload, SettingsError, Stats};
 use sink_otlp::{Options, OtlpSink};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -116,11 +116,19 @@ impl Running {
         }
         let options = options(settings, otlp);
         if old.is_none_or(|old| self::options(&self.settings, old) != options) {
+            self.end_series();
             self.sink = OtlpSink::new(options);
         }
         self.interval = otlp.interval;
         self.settings = Arc::clone(settings);
         Ok(())
+    }
+
+    /// Tells the receiver that all series have ended: from now on they have other names, or are not sent.
+    fn end_series(&mut self) {
+        for batch in self.sink.export(Arc::new(Snapshot::empty(SystemTime::now()))) {
+            self.client.submit(Payload { body: batch.body, points: batch.points });
+        }
     }
 
     /// One export. Requests are made as there is room for them, so that few are held; what a receiver has not taken by
@@ -132,11 +140,14 @@ impl Running {
         let request = Collect::new(metrics.groups).max_age(metrics.max_age).deadline(deadline);
         let snapshot = app.collector.collect(request).await;
         let mut end = pin!(end);
-        for batch in self.sink.export(snapshot) {
+        let mut batches = self.sink.export(snapshot);
+        loop {
+            // Before the next is made: what is held is what the queue holds.
             tokio::select! {
-                _ = timeout_at(until, self.client.has_room(batch.body.len())) => {}
+                _ = timeout_at(until, self.client.has_room(PAYLOAD_BYTES_MAX)) => {}
                 () = &mut end => return,
             }
+            let Some(batch) = batches.next() else { return };
             self.client.submit(Payload { body: batch.body, points: batch.points });
             // Each took about a millisecond to encode.
             tokio::task::yield_now().await;
@@ -238,6 +249,7 @@ impl Task {
             (None, Some(otlp)) => Running::start(settings, otlp).map(|running| self.running = Some(running)),
             (Some(running), None) => {
                 tracing::info!("no metrics are sent any more");
+                running.end_series();
                 _ = running.client.shutdown(FLUSH).await;
                 self.running = None;
                 Ok(())
