@@ -16,6 +16,19 @@ impl RuntimeMetrics {
     /// Lets a meter read what the registry reads: `otel.sdk.*` for spans, and `process.*`, `tokio.runtime.*` and
     /// `tokio.task.*` where they were chosen. `otel.sdk.exporter.operation.duration` is recorded from now on.
     ///
+    /// ```
+    /// use opentelemetry::metrics::MeterProvider as _;
+    /// use opentelemetry_sdk::metrics::SdkMeterProvider;
+    /// use prometheus::Registry;
+    /// use runtime_metrics::RuntimeMetrics;
+    ///
+    /// // With the reader and exporter that the service has.
+    /// let meters = SdkMeterProvider::builder().build();
+    /// let metrics = RuntimeMetrics::builder().service("checkout").process(true).register(&Registry::new())?;
+    /// metrics.observe(&meters.meter("runtime-metrics"));
+    /// # Ok::<(), runtime_metrics::RegisterError>(())
+    /// ```
+    ///
     /// Each call makes instruments; a meter that is shown the same metrics twice has everything twice.
     pub fn observe(&self, meter: &Meter) {
         if self.spans_registered {
