@@ -70,6 +70,14 @@ pub(crate) const LEFT: &str = "left out, ";
 /// How a test says that it did not run.
 pub(crate) const SKIPPED: &str = "skipped: ";
 
+/// How the test of `doctor` says what the host is.
+const HOST: &str = "host: ";
+
+/// The engine and the cgroups of the host that printed this.
+pub(crate) fn host(output: &str) -> Option<&str> {
+    output.lines().find_map(|line| line.strip_prefix(HOST))
+}
+
 /// All tests of a run.
 pub(crate) fn verdicts(output: &str) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = output
@@ -116,6 +124,13 @@ mod tests {
         assert_eq!(results.broken.as_deref(), Some("hung"));
         assert!(!Results::read("", None).ok(), "a guest that never ran a test");
         assert!(!Results::read("test result: ok. 1 passed; 0 failed;", Some("panic".to_owned())).ok());
+    }
+
+    #[test]
+    fn the_host_is_what_the_doctors_test_says() {
+        let output = "---- cli::doctor stdout ----\nhost: Docker 28, cgroup v2\n";
+        assert_eq!(host(output), Some("Docker 28, cgroup v2"));
+        assert_eq!(host(OUTPUT), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Page, Scope, Setup, program, tells_time};
+use crate::harness::{Page, Scope, Setup, program, say, tells_time};
 
 /// Exit code, stdout and stderr.
 type Said = (Option<i32>, String, String);
@@ -166,6 +166,14 @@ fn doctor_examines_the_host() {
     }
     let engine = out.lines().find(|line| line.split_whitespace().nth(1) == Some("docker")).expect("seen");
     assert!(engine.starts_with("ok") && engine.contains("API"), "{engine}");
+    let finding = |subject: &str| {
+        let line =
+            out.lines().find(|line| line.split_whitespace().nth(1) == Some(subject)).expect("seen above");
+        let words: Vec<&str> = line.split_whitespace().skip(2).take_while(|word| *word != "at").collect();
+        words.join(" ").trim_end_matches(',').to_owned()
+    };
+    // For docs/compatibility.md.
+    say(&format!("host: Docker {}, cgroup {}", finding("docker"), finding("cgroups")));
     let nowhere = [("DOCKER_HOST", "unix:///nonexistent/docker.sock")];
     let (_, out, _) = run(&["doctor", "--listen", "127.0.0.1:0"], &nowhere);
     let engine =

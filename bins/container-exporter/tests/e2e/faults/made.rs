@@ -77,7 +77,7 @@ impl Made {
 
     /// An exporter that asks this engine.
     pub(super) fn setup(&self) -> Setup {
-        Setup::new().env("DOCKER_HOST", &format!("unix://{}", self.engine.socket().display()))
+        Setup::of_docker(&format!("unix://{}", self.engine.socket().display()))
     }
 
     /// From now on the engine says that this runtime runs what is started.

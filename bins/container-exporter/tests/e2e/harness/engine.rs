@@ -153,7 +153,7 @@ impl Scope {
             Some(socket) => Setup::new()
                 .config("docker", "enabled = false")
                 .config("podman", &format!("socket_path = \"{socket}\"")),
-            None => Setup::new().env("DOCKER_HOST", &self.engine.host),
+            None => Setup::of_docker(&self.engine.host),
         }
     }
 

@@ -44,6 +44,11 @@ impl Setup {
         .config("metrics", "max_age_ms = 0")
     }
 
+    /// The Docker at this address and no other engine: each that is followed costs a guest seconds.
+    pub(crate) fn of_docker(host: &str) -> Self {
+        Self::new().env("DOCKER_HOST", host).config("podman", "enabled = false")
+    }
+
     /// One more argument.
     pub(crate) fn arg(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());

@@ -14,9 +14,7 @@ fn without_an_engine_containers_are_found_by_id_and_named_once_there_is_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("docker.sock");
     // Another engine on the host would have a list, and nobody would listen to the scan.
-    let setup = Setup::new()
-        .config("podman", "enabled = false")
-        .env("DOCKER_HOST", &format!("unix://{}", path.display()));
+    let setup = Setup::of_docker(&format!("unix://{}", path.display()));
     let exporter = setup.start_unlisted();
     let used = |page: &crate::harness::Page| page.value(USED, &[("container_id", id)]);
     let page = exporter.await_page("it is found by its cgroup", |page| used(page).map(|_| page.clone()));

@@ -6,7 +6,7 @@ use crate::harness::{Page, Scope, Setup};
 /// An exporter that finds both engines in the places where they usually are, Docker's by the variable.
 fn of_both(docker: &Scope, podman: &Scope) -> Setup {
     let include = format!("include = [\"{}\", \"{}\"]", docker.pattern(), podman.pattern());
-    docker.exporter_of_all().config("containers", &include)
+    docker.exporter_of_all().config("podman", "enabled = true").config("containers", &include)
 }
 
 #[test]

@@ -72,7 +72,8 @@ fn the_numbers_are_the_kernels() {
     let container = scope.run("worked", &options, script);
     crate::harness::await_until("the work is done", || container.exec("test -e /done").0.then_some(()));
     let exporter = scope.exporter().start();
-    exporter.await_container(&container.name);
+    // Found by the scan first, while Podman's service is being started: its process, and so its layer, are Podman's to tell.
+    exporter.await_page("its layer is known", |page| page.of("container_fs_limit_bytes", &container.name));
     let compared = crate::numbers::compare(&exporter, &container);
     for name in [USED, "container_memory_usage_bytes", "container_memory_rss", "container_threads"] {
         assert!(compared.get(name).is_some_and(|value| *value > 0.0), "{name} is not proven: {compared:#?}");

@@ -46,8 +46,7 @@ fn certificates_of_both_sides_open_the_way() {
 
     // As Docker's own client is told of it.
     let host = format!("tcp://127.0.0.1:{}", relay.port());
-    let exporter = Setup::new()
-        .env("DOCKER_HOST", &host)
+    let exporter = Setup::of_docker(&host)
         .env("DOCKER_TLS_VERIFY", "1")
         .env("DOCKER_CERT_PATH", &folder.path().display().to_string())
         .config("general", "source = \"docker\"")
