@@ -160,6 +160,8 @@ fn every_metric_of_containers_is_compared_or_has_a_reason() {
         .iter()
         .filter(|row| !matches!(row["group"].as_str(), Some("host" | "exporter")))
         .filter_map(|row| row["name"].as_str())
+        // Those with a dot leave by OTLP only, and sink-otlp's tests look at them.
+        .filter(|name| !name.contains('.'))
         .collect();
     assert!(catalogue.len() > 60, "the catalogue is hardly all there: {catalogue:?}");
     let here: BTreeSet<&str> = table::names().chain(ELSEWHERE.iter().map(|(name, _)| *name)).collect();
