@@ -1,6 +1,6 @@
 //! Where requests go.
 
-use std::fmt;
+use std::{fmt, net::Ipv6Addr};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Uri, uri::Authority};
@@ -146,8 +146,12 @@ fn split(authority: &Authority) -> Result<(Option<&str>, String, Option<u16>), S
             _ => return Err("its port is no number from 1 to 65535".to_owned()),
         },
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok((user, host, port))
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) if address.parse::<Ipv6Addr>().is_ok() => address,
+        None if !host.contains(['[', ']']) => host,
+        _ => return Err("its host is neither a name nor an address".to_owned()),
+    };
+    Ok((user, host.to_owned(), port))
 }
 
 fn basic(user: &str) -> Result<HeaderValue, String> {
@@ -252,6 +256,8 @@ mod tests {
         check("http://collector:99999", Base, Grpc, Err("1 to 65535"));
         check("http://collector:0", Base, Grpc, Err("1 to 65535"));
         check("http://[::1]x", Base, Grpc, Err("it"));
+        check("http://a[]", Base, Grpc, Err("neither a name nor an address"));
+        check("http://[a]", Base, Grpc, Err("neither a name nor an address"));
     }
 
     #[test]

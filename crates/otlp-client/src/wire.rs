@@ -203,6 +203,28 @@ mod tests {
 
     proptest! {
         #[test]
+        fn it_agrees_with_the_generated_structs(
+            rejected: i64, text: String, nanos in 0..1_000_000_000_u32, seconds in 0..315_576_000_000_u64, more: bool,
+        ) {
+            use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+            use prost::Message as _;
+            use tonic_types::{ErrorDetails, StatusExt as _};
+            let partial = ExportMetricsPartialSuccess { rejected_data_points: rejected, error_message: text.clone() };
+            let bytes = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+            let expect = ExportResponse { rejected: u64::try_from(rejected).unwrap_or(0), message: text.clone() };
+            prop_assert_eq!(ExportResponse::read(&bytes), Ok(expect));
+
+            let delay = Duration::new(seconds, nanos);
+            let mut details = ErrorDetails::with_retry_info(Some(delay));
+            if more {
+                details.set_debug_info(vec![text.clone()], text.clone()).add_help_link(text.clone(), "x");
+            }
+            let status = tonic::Status::with_error_details(tonic::Code::Unavailable, text.clone(), details);
+            let expect = Status { message: text, retry_delay: Some(delay) };
+            prop_assert_eq!(Status::read(status.details()), Ok(expect));
+        }
+
+        #[test]
         fn nothing_panics(bytes: Vec<u8>) {
             let _ = ExportResponse::read(&bytes);
             let _ = Status::read(&bytes);
