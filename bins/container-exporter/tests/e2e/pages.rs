@@ -36,10 +36,10 @@ fn a_real_prometheus_reads_both_profiles_in_each_format() {
     let exporter = scope.exporter().start();
     // A percentage needs two readings, and a walk through a layer its time.
     exporter.await_page("all that will be there is there", |page| {
-        ["container_cpu_usage_percent", "container_fs_usage_bytes"]
-            .iter()
-            .all(|name| page.all(name, &[]).len() == 2)
-            .then_some(())
+        let twice = ["container_cpu_usage_percent", "container_fs_usage_bytes"];
+        let all = twice.iter().all(|name| page.all(name, &[]).len() == 2);
+        // An engine says what it is after its list.
+        (all && !page.all("container_exporter_engine_info", &[]).is_empty()).then_some(())
     });
     for profile in ["native", "cadvisor"] {
         let expected = names(&exporter.scrape_at(&target(profile)));

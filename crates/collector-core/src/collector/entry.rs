@@ -96,6 +96,8 @@ impl Run {
 struct ProbeSlot {
     /// The run that the probe belongs to.
     run: u64,
+    /// The init process that was known when it was opened.
+    pid: Option<u32>,
     probe: Option<Box<dyn Probe>>,
     /// Why there is none, after a try in this run, and when that was.
     failed: Option<(Absence, Instant)>,
@@ -162,7 +164,7 @@ impl Entry {
         }
     }
 
-    /// Takes over a newer description; true if a run begins with it.
+    /// Takes over a newer description; true if a run begins with it, or its init process is known from now on.
     pub(super) fn update(&self, mut new: Container, source: usize, shared: &Shared) -> bool {
         let mut state = lock(&self.state);
         let old = Arc::clone(&state.container);
@@ -204,6 +206,7 @@ impl Entry {
             state.end_run(Some(&new), shared);
         }
         // How it is read depends on that; a cgroup that was found by scanning does not tell.
+        let is_named_now = has && old.pid.is_none() && new.pid.is_some();
         let read_otherwise = old.is_sandboxed() != new.is_sandboxed();
         state.container = Arc::new(new);
         let run = state.run;
@@ -213,7 +216,7 @@ impl Entry {
         } else if !has || begins {
             self.drop_probe_before(if has { run } else { run + 1 });
         }
-        begins
+        begins || is_named_now
     }
 
     /// The container is gone: ends its run if nobody else did.
@@ -280,8 +283,10 @@ impl Entry {
             let state = lock(&self.state);
             (Arc::clone(&state.container), state.run, state.current.final_taken)
         };
-        if slot.run != run {
-            *slot = ProbeSlot { run, ..ProbeSlot::default() };
+        // One that was opened before anybody named the init process has no network, no layer and no sight of the end.
+        let is_named_now = container.pid.is_some() && slot.pid != container.pid;
+        if slot.run != run || is_named_now {
+            *slot = ProbeSlot { run, pid: container.pid, ..ProbeSlot::default() };
         }
         if !container.state.has_processes() || final_taken {
             slot.probe = None;

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::alone::AtWork;
 use super::{Setup, kernel, leave_out, skip};
@@ -105,8 +105,12 @@ pub(crate) fn pack_image() -> Vec<u8> {
 pub(crate) struct Scope {
     engine: Arc<Engine>,
     prefix: String,
+    _turn: Option<MutexGuard<'static, ()>>,
     _at_work: AtWork,
 }
+
+/// Podman's service, which a guest starts for its tests alone, takes seconds for an answer where more than two of them ask.
+static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
 impl Scope {
     /// `None` where there is no engine: the test is over then.
@@ -116,7 +120,11 @@ impl Scope {
 
     /// On the Podman beside the engine; `None` where there is none.
     pub(crate) fn of_podman(test: &str) -> Option<Self> {
-        Some(Self::on(podman()?, test))
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let engine = podman()?;
+        let turn = &TURNS[COUNT.fetch_add(1, Ordering::Relaxed) as usize % TURNS.len()];
+        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Self { _turn: Some(turn), ..Self::on(engine, test) })
     }
 
     /// On an engine of the test's own.
@@ -124,7 +132,7 @@ impl Scope {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("e2e-{}-{count}-{test}", std::process::id());
-        Self { engine, prefix, _at_work: AtWork::begin() }
+        Self { engine, prefix, _turn: None, _at_work: AtWork::begin() }
     }
 
     /// What `DOCKER_HOST` is for this engine.

@@ -183,3 +183,21 @@ async fn a_supplement_is_heard_where_no_engine_speaks() {
     rig.tell_as(2, Change::Listed(vec![scanned("c")])).await;
     assert_eq!(known(), ["c"]);
 }
+
+#[tokio::test]
+async fn a_container_whose_process_is_named_later_is_opened_again() {
+    let rig = Rig::new();
+    let listed = running("a", 1);
+    let mut named = listed.clone();
+    named.pid = Some(42);
+    rig.start(&listed).await;
+    rig.snapshot().await;
+    assert_eq!(rig.opens("a"), 1, "an engine that is slow has said no more yet");
+    rig.start(&named).await;
+    assert_eq!(rig.opens("a"), 2, "at once, not with the next scrape");
+    // A list says less again.
+    rig.upsert(&listed).await;
+    rig.snapshot().await;
+    assert_eq!(rig.opens("a"), 2, "nothing is new");
+    assert_eq!(rig.exits().await, []);
+}
