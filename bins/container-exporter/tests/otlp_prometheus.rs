@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use collector_core::catalogue::{Dimension, ids};
-use collector_core::{Collector, ContainerSample, Groups, Options as CollectorOptions, Request, Snapshot};
+use collector_core::{
+    Absence, Collector, Container, ContainerId, ContainerSample, Engine, Groups, Options as CollectorOptions,
+    Reading, Request, Sample, Snapshot, State, Value as Number,
+};
 use otlp_client::{Client, Payload, Said, Values};
 use serde_json::Value;
 use sink_otlp::{Identity, Names, Options, OtlpSink};
@@ -258,6 +261,37 @@ async fn under_the_conventions_names_it_has_the_same_numbers() {
     }
     let states = prometheus.query("sum(container_state_status) by (container_state_status)").await;
     assert_eq!(states.values().sum::<f64>(), snapshot.containers.len() as f64, "{states:?}");
+}
+
+/// A container uses 10, 20 and 30 s of CPU, restarts, and uses 5 and 15 s: 35 s more than at first, in one series.
+#[tokio::test]
+async fn a_restart_counts_nothing_twice() {
+    let prometheus = match Prometheus::start().await {
+        Ok(prometheus) => prometheus,
+        Err(reason) => return leave_out(&reason),
+    };
+    let mut sink = OtlpSink::new(options(Identity::DataPoint, Names::Semconv));
+    let begin = SystemTime::now() - Duration::from_secs(60);
+    for (step, (seconds, run)) in (0..).zip([(10, 0), (20, 0), (30, 0), (5, 40), (15, 40)]) {
+        let mut container = Container::new(ContainerId::new("web"), Engine::Docker, State::Running);
+        container.started_at = Some(begin - Duration::from_secs(10) + Duration::from_secs(run));
+        let mut sample = Sample::absent(Absence::NotCollected);
+        sample.set(ids::CPU_USAGE, Reading::Value(Number::Nanos(seconds * 1_000_000_000)));
+        let mut snapshot = Snapshot::empty(begin + Duration::from_secs(15 * step));
+        let (container, sample) = (Arc::new(container), Arc::new(sample));
+        snapshot.containers = vec![ContainerSample { container, sample, first_seen: begin }];
+        prometheus.take(&mut sink, Arc::new(snapshot)).await;
+    }
+    let series = "container_cpu_time_seconds_total{container_id=\"web\"}";
+    let one = |found: BTreeMap<Labels, f64>| {
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.into_values().next().unwrap_or_default()
+    };
+    assert_same(one(prometheus.query(series).await), 15.0, &series);
+    assert_same(one(prometheus.query(&format!("resets({series}[5m])")).await), 1.0, &"resets");
+    // It extrapolates by at most half a step on both sides, a quarter of the minute; what counts twice would add 30.
+    let increase = one(prometheus.query(&format!("increase({series}[5m])")).await);
+    assert!((35.0..45.0).contains(&increase), "{increase}");
 }
 
 /// Some of a container's numbers, by what they are called there.
