@@ -240,6 +240,8 @@ fn every_container_arrives_by_both_protocols() {
             assert_eq!(attribute(resource, "host.name").as_deref(), Some("here"));
             let is_container = attribute(resource, "container.id").is_some();
             assert_eq!(attribute(resource, "team").is_some(), !is_container);
+            assert_eq!(attribute(resource, "process.pid").is_some(), !is_container);
+            assert!(attribute(resource, "host.arch").is_some());
         }
         let exported =
             exporter.await_value("container_exporter_otlp_points_exported_total", |points| points > 0.0);

@@ -162,21 +162,37 @@ fn options(settings: &Settings, otlp: &Otlp) -> Options {
     options.groups = settings.metrics.groups;
     options.labels_max = settings.labels.max_per_container;
     options.label_value_bytes_max = settings.labels.max_value_bytes;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     options.resource.clone_from(&otlp.resource);
     // Of a key that comes twice the first counts.
-    for (key, value) in [
-        ("service.instance.id", host.as_str()),
-        ("service.version", env!("CARGO_PKG_VERSION")),
-        ("host.name", host.as_str()),
-    ] {
-        options.resource.push((key.to_owned(), value.to_owned()));
-    }
+    options.resource.extend(detected());
     let mut of_containers: Vec<(String, String)> =
         options.resource.iter().filter(|(key, _)| says_where(key)).cloned().collect();
     of_containers.dedup_by(|later, first| later.0 == first.0);
     options.container_resource = of_containers;
     options
+}
+
+/// What the process finds out of the Resource that it is.
+fn detected() -> Vec<(String, String)> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // As the conventions spell them.
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    [
+        // One exporter a host: after a restart it is the same, and its counters go on.
+        ("service.instance.id", host.clone()),
+        ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("host.name", host),
+        ("host.arch", architecture.to_owned()),
+        ("os.type", std::env::consts::OS.to_owned()),
+        ("process.pid", std::process::id().to_string()),
+        ("process.executable.name", env!("CARGO_BIN_NAME").to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
 }
 
 /// Waits for the last order.
