@@ -107,6 +107,11 @@ struct Open {
     metric: Option<(Mark, Mark)>,
 }
 
+/// A buffer may be larger than what it holds by one part in so many.
+const SLACK: usize = 8;
+/// The least that a request is given at first.
+const CAPACITY_MIN: usize = 4096;
+
 /// Gathers points.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -114,6 +119,10 @@ pub(crate) struct Writer {
     points: usize,
     open: Open,
     bytes_max: usize,
+    /// How many bytes the export will probably take, those that are written included.
+    expected: usize,
+    /// How many it has taken.
+    pub(crate) written: usize,
     /// When the points were taken, in nanoseconds since 1970.
     pub(crate) time: u64,
     /// What stands in each `ResourceMetrics` behind its Resource.
@@ -126,12 +135,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(bytes_max: usize, time: u64, schema: Vec<u8>, scope: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes_max: usize, expected: usize, time: u64, schema: Vec<u8>, scope: Vec<u8>) -> Self {
         Self {
             out: Vec::new(),
             points: 0,
             open: Open::default(),
             bytes_max,
+            expected,
+            written: 0,
             time,
             schema,
             scope,
@@ -166,8 +177,13 @@ impl Writer {
     pub(crate) fn cut(&mut self) {
         self.end_resource();
         if self.points > 0 {
-            let body = Bytes::from(std::mem::take(&mut self.out));
-            self.done.push_back(Batch { body, points: self.points });
+            let mut body = std::mem::take(&mut self.out);
+            self.written += body.len();
+            // Whoever keeps it counts its bytes, and not those that it might have had.
+            if body.capacity() - body.len() > body.len() / SLACK {
+                body.shrink_to_fit();
+            }
+            self.done.push_back(Batch { body: Bytes::from(body), points: self.points });
             self.points = 0;
         }
     }
@@ -183,6 +199,11 @@ impl Writer {
                 self.refused += 1;
                 return;
             }
+        }
+        if self.out.capacity() == 0 {
+            // At once: a buffer that grows leaves holes of all sizes behind it.
+            let left = self.expected.saturating_sub(self.written);
+            self.out.reserve_exact((left + left / SLACK).max(CAPACITY_MIN).min(self.bytes_max));
         }
         let out = &mut self.out;
         if self.open.resource.is_none() {

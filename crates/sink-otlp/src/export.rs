@@ -77,9 +77,9 @@ impl<'a> Batches<'a> {
     pub(crate) fn new(sink: &'a mut OtlpSink, snapshot: Arc<Snapshot>) -> Self {
         sink.export += 1;
         sink.versions.learn(&snapshot);
-        let bytes_max = sink.options.batch_bytes_max;
-        let writer =
-            Writer::new(bytes_max, nanos(snapshot.taken_at), sink.schema.clone(), sink.scope.clone());
+        let (bytes_max, expected) = (sink.options.batch_bytes_max, sink.bytes);
+        let time = nanos(snapshot.taken_at);
+        let writer = Writer::new(bytes_max, expected, time, sink.schema.clone(), sink.scope.clone());
         Self { sink, snapshot, at: Step::Own, writer, now: Vec::new() }
     }
 
@@ -107,6 +107,7 @@ impl<'a> Batches<'a> {
                 let Some(id) = gone.pop() else {
                     self.writer.cut();
                     self.sink.refused += self.writer.refused;
+                    self.sink.bytes = self.writer.written;
                     return;
                 };
                 if let Some(member) = self.sink.members.remove(&id) {

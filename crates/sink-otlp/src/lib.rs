@@ -159,6 +159,8 @@ pub struct OtlpSink {
     members: HashMap<ContainerId, Member>,
     /// The number of the export at hand.
     export: u64,
+    /// How many bytes the last export took.
+    bytes: usize,
     schema: Vec<u8>,
     scope: Vec<u8>,
     refused: u64,
@@ -184,6 +186,7 @@ impl OtlpSink {
             own_series: Default::default(),
             members: HashMap::new(),
             export: 0,
+            bytes: 0,
             schema,
             scope,
             refused: 0,
