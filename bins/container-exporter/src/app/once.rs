@@ -13,8 +13,8 @@ use crate::config::settings::{LogLevel, Logging, Settings};
 
 /// Between the two readings of a percentage: the least that a window may be, and a little.
 const BETWEEN: Duration = Duration::from_millis(1000);
-/// How long to wait for the engines' first word.
-const FIRST_LIST: Duration = Duration::from_secs(3);
+/// How long to wait for the engines' first word: one that is not there says so at once, one that is busy takes its time.
+const FIRST_LIST: Duration = Duration::from_secs(10);
 
 /// Prints one snapshot.
 pub(super) async fn once(format: SnapshotFormat, settings: &Settings) -> Result<(), AppError> {

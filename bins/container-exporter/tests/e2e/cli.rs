@@ -30,6 +30,7 @@ fn succeed(words: &[&str], environment: &[(&str, &str)]) -> String {
 fn once_environment(scope: &Scope) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("DOCKER_HOST", scope.host().to_owned()),
+        ("CONTAINER_EXPORTER__PODMAN__ENABLED", "false".to_owned()),
         ("CONTAINER_EXPORTER__CONTAINERS__INCLUDE", format!("name={}", scope.name("*"))),
     ])
 }

@@ -123,9 +123,10 @@ pub(super) struct Shown {
 }
 
 impl Entry {
-    pub(super) fn new(container: Container, source: usize, shared: &Shared) -> Self {
+    /// `has_come` since its source has listed all that run there.
+    pub(super) fn new(container: Container, source: usize, has_come: bool, shared: &Shared) -> Self {
         let seen_from_its_start =
-            began_under_our_eyes(&container, shared) || !container.state.has_processes();
+            has_come || began_under_our_eyes(&container, shared) || !container.state.has_processes();
         let ended = !container.state.has_processes();
         let mut current = Run::new(&container, lock(&shared.live).interval, seen_from_its_start);
         current.ended = ended;
@@ -495,7 +496,8 @@ impl EntryState {
     }
 }
 
-/// Whether all that the run used was used since the collector began. A list tells only when the container was made.
+/// Whether all that the run used was used since the collector began. A list tells only when the container was made, and that by
+/// the second.
 fn began_under_our_eyes(container: &Container, shared: &Shared) -> bool {
     [container.started_at, container.created_at].into_iter().flatten().any(|at| at >= shared.started_at)
 }

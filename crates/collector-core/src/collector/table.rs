@@ -34,6 +34,8 @@ pub(super) struct Table {
     /// How often each source began to answer.
     answered: Vec<u64>,
     listed: Vec<bool>,
+    /// Those of which each container that runs is among the entries or the refused: who is not has come since.
+    complete: Vec<bool>,
     /// Those that have listed, and were not lost since.
     speaks: Vec<bool>,
     fallback: Vec<bool>,
@@ -50,6 +52,7 @@ impl Table {
             statuses: vec![None; inventories.len()],
             answered: vec![0; inventories.len()],
             listed: vec![false; inventories.len()],
+            complete: vec![false; inventories.len()],
             speaks: vec![false; inventories.len()],
             fallback: inventories.iter().map(|inventory| inventory.is_fallback()).collect(),
             supplement: inventories.iter().map(|inventory| inventory.is_supplement()).collect(),
@@ -62,6 +65,7 @@ impl Table {
         self.statuses.push(None);
         self.answered.push(0);
         self.listed.push(false);
+        self.complete.push(false);
         self.speaks.push(false);
         self.fallback.push(inventory.is_fallback());
         self.supplement.push(inventory.is_supplement());
@@ -142,6 +146,8 @@ impl Table {
                     self.answered[source] += 1;
                 }
                 self.speaks[source] &= !matches!(status, SourceStatus::Down(_));
+                // Another engine may answer there next.
+                self.complete[source] &= self.speaks[source];
                 self.statuses[source] = Some(status);
                 self.rehear(shared);
                 Vec::new()
@@ -235,6 +241,8 @@ impl Table {
         self.refused.retain(|id, (other, _)| *other != source || listed.contains(id));
         self.evict_stopped(shared);
         self.rehear(shared);
+        // What a fallback or a supplement shows next may have run all the while, for somebody else to tell of.
+        self.complete[source] = self.is_engine(source);
         begun
     }
 
@@ -253,9 +261,11 @@ impl Table {
             self.refuse(source, container.id, Refusal::TooMany);
             return None;
         }
-        self.refused.remove(&container.id);
+        // As many as are remembered may have been more.
+        let is_known_of = self.refused.remove(&container.id).is_some() || self.refused.len() >= REFUSED_MAX;
         let runs = container.state.has_processes();
-        let entry = Arc::new(Entry::new(container, source, shared));
+        let has_come = self.complete[source] && !is_known_of;
+        let entry = Arc::new(Entry::new(container, source, has_come, shared));
         self.entries.insert(entry.id.clone(), Arc::clone(&entry));
         runs.then_some(entry)
     }
@@ -263,6 +273,7 @@ impl Table {
     /// Lets go of what a new selection does not want.
     pub(super) fn reselect(&mut self, shared: &Shared) {
         self.refused.retain(|_, (_, refusal)| *refusal != Refusal::Excluded);
+        self.complete.fill(false);
         let excluded: Vec<(ContainerId, usize)> = self
             .entries
             .values()

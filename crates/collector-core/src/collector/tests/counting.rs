@@ -347,3 +347,27 @@ async fn a_kill_that_only_the_parent_still_has_counts_where_it_can_be_no_others(
         assert_eq!(shown(&snapshot, "a").sample.get(ids::OOM_EVENTS), Reading::int(0));
     }
 }
+
+/// A list says by the second when a container was made, and the run may be over before anybody says more.
+#[tokio::test]
+async fn what_was_not_listed_at_first_began_under_our_eyes() {
+    let rig = Rig::new();
+    rig.tell(Change::Listed(Vec::new())).await;
+    rig.set("a", |numbers| numbers.oom_kills = Some(1));
+    let mut listed = container("a", State::Running);
+    listed.created_at = running_before("a").started_at;
+    rig.start(&listed).await;
+    assert_eq!(rig.host(ids::HOST_OOM_KILLS).await, 1);
+    // With another selection what was excluded comes up, however long it has run.
+    rig.collector.set_selection(crate::select::Selection::default());
+    let mut older = container("b", State::Running);
+    older.created_at = listed.created_at;
+    rig.set("b", |numbers| numbers.oom_kills = Some(1));
+    rig.start(&older).await;
+    assert_eq!(rig.host(ids::HOST_OOM_KILLS).await, 1);
+    rig.tell(Change::Listed(vec![listed.clone(), older.clone()])).await;
+    older.id = ContainerId::new("c");
+    rig.set("c", |numbers| numbers.oom_kills = Some(1));
+    rig.start(&older).await;
+    assert_eq!(rig.host(ids::HOST_OOM_KILLS).await, 2);
+}
