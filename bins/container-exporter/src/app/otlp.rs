@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use collector_core::{Request as Collect, Snapshot};
-use otlp_client::{Client, PAYLOAD_BYTES_MAX, Payload, SettingsError, Stats};
+use otlp_client::{Client, Payload, SettingsError, Stats};
 use sink_otlp::{Options, OtlpSink};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,6 +17,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use super::serve::{App, is_settled};
 use crate::config::settings::{Otlp, Settings};
 
+/// The largest request, before compression. Receivers take 4 MiB; a smaller one is encoded in a millisecond, for which others
+/// wait, and takes less memory in the making and in the sending.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// How long the last requests may take at the end of the process.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How long the first export waits for the engines' first lists.
@@ -144,7 +147,7 @@ impl Running {
         loop {
             // Before the next is made: what is held is what the queue holds.
             tokio::select! {
-                _ = timeout_at(until, self.client.has_room(PAYLOAD_BYTES_MAX)) => {}
+                _ = timeout_at(until, self.client.has_room(REQUEST_BYTES_MAX)) => {}
                 () = &mut end => return,
             }
             let Some(batch) = batches.next() else { return };
@@ -160,6 +163,7 @@ fn options(settings: &Settings, otlp: &Otlp) -> Options {
     options.identity = otlp.identity;
     options.names = otlp.names;
     options.groups = settings.metrics.groups;
+    options.batch_bytes_max = REQUEST_BYTES_MAX;
     options.labels_max = settings.labels.max_per_container;
     options.label_value_bytes_max = settings.labels.max_value_bytes;
     options.resource.clone_from(&otlp.resource);
