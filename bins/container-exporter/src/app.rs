@@ -10,8 +10,10 @@ mod log;
 mod once;
 mod otlp;
 mod own;
+mod resource;
 mod serve;
 mod table;
+mod traces;
 mod users;
 
 use crate::cli::Command;

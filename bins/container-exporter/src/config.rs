@@ -25,6 +25,7 @@ mod suggest;
 mod table;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub(crate) use docs::{default_file, markdown};
 use kind::Value;

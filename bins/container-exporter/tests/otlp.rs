@@ -346,7 +346,7 @@ fn without_a_receiver_pages_are_served_and_one_line_says_so() {
     let first = exporter.await_value(lost, |points| points > 0.0);
     exporter.await_value(lost, |points| points > 2.0 * first);
     let log = exporter.log();
-    let said: Vec<_> = log.iter().filter(|line| line.contains("failed to deliver")).collect();
+    let said: Vec<_> = log.iter().filter(|line| line.contains("failed to deliver metrics")).collect();
     assert_eq!(said.len(), 1, "{log:#?}");
     assert!(said[0].contains(&format!("http://{endpoint}/v1/metrics: nobody listens there")), "{said:?}");
     assert!(!log.iter().any(|line| line.contains("s3cret")));

@@ -8,7 +8,7 @@ use tokio_rustls::rustls::{CertificateError, Error as TlsError};
 use crate::{Endpoint, Protocol};
 
 const CHECK_HEADERS: &str = "; check the headers (OTEL_EXPORTER_OTLP_HEADERS)";
-const NOTHING_THERE: &str = "; nothing takes OTLP metrics there: check the endpoint, and that the receiver is switched on \
+const NOTHING_THERE: &str = "; nothing takes what is sent there: check the endpoint, and that the receiver is switched on \
                              (Prometheus 3: --web.enable-otlp-receiver)";
 
 /// After a status of HTTP; begins with a separator.

@@ -6,27 +6,24 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Uri, uri::Authority};
 use serde::{Serialize, Serializer};
 
-use crate::{Protocol, headers::percent_decoded};
+use crate::{Protocol, Signal, headers::percent_decoded};
 
-/// The path that OTLP over HTTP adds to a base URL.
-const METRICS_PATH: &str = "/v1/metrics";
-/// The path of the one method that gRPC calls.
-const EXPORT_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 /// The port of OTLP over gRPC, for an endpoint that has neither scheme nor port.
 const GRPC_PORT: u16 = 4317;
 
 /// What an endpoint's text means: the specification has two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndpointKind {
-    /// A base for all signals: by HTTP, `/v1/metrics` is added to its path.
+    /// A base for all signals: by HTTP, the signal's path is added to its own.
     Base,
-    /// Of metrics alone: by HTTP, the path stays as it is.
+    /// Of one signal alone: by HTTP, the path stays as it is.
     Signal,
 }
 
 /// Where requests go: host, port, whether by TLS, and by HTTP the path. It is shown without user, password and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    signal: Signal,
     is_tls: bool,
     /// Without the brackets of IPv6.
     host: String,
@@ -42,6 +39,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// Reads a URL; the error is a reason that fits after "…: ".
     pub(crate) fn parse(
+        signal: Signal,
         text: &str,
         kind: EndpointKind,
         protocol: Protocol,
@@ -70,14 +68,20 @@ impl Endpoint {
             (true, true) => 443,
         });
         let path = match (protocol, kind) {
-            (Protocol::Grpc, _) => EXPORT_PATH.to_owned(),
+            (Protocol::Grpc, _) => signal.grpc_path().to_owned(),
             (_, EndpointKind::Signal) => uri.path().to_owned(),
-            (_, EndpointKind::Base) => format!("{}{METRICS_PATH}", uri.path().trim_end_matches('/')),
+            (_, EndpointKind::Base) => format!("{}{}", uri.path().trim_end_matches('/'), signal.http_path()),
         };
         let is_path_shown = protocol == Protocol::HttpProtobuf;
         let query = uri.query().filter(|_| is_path_shown).map(str::to_owned);
         let authorization = user.map(basic).transpose()?;
-        Ok(Self { is_tls, host, port, path, query, is_path_shown, authorization })
+        Ok(Self { signal, is_tls, host, port, path, query, is_path_shown, authorization })
+    }
+
+    /// What is sent there.
+    #[must_use]
+    pub const fn signal(&self) -> Signal {
+        self.signal
     }
 
     /// Whether requests go by TLS.
@@ -210,7 +214,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, kind: EndpointKind, protocol: Protocol, expect: Result<&str, &str>) {
-        match (Endpoint::parse(text, kind, protocol, false), expect) {
+        match (Endpoint::parse(crate::Signal::Metrics, text, kind, protocol, false), expect) {
             (Ok(endpoint), Ok(expect)) => assert_eq!(endpoint.to_string(), expect, "{text}"),
             (Err(reason), Err(expect)) => assert!(reason.contains(expect), "{text}: {reason}"),
             (found, _) => panic!("{text}: {found:?}"),
@@ -240,10 +244,16 @@ mod tests {
         check("collector:4317", Base, Grpc, Ok("https://collector:4317"));
         check("collector", Base, Grpc, Ok("https://collector:4317"));
         check("https://collector", Base, Grpc, Ok("https://collector:443"));
-        let endpoint = |insecure| Endpoint::parse("collector:1", Base, Grpc, insecure).expect("an endpoint");
+        let endpoint = |insecure| {
+            Endpoint::parse(crate::Signal::Metrics, "collector:1", Base, Grpc, insecure).expect("an endpoint")
+        };
         assert!(endpoint(false).is_tls() && !endpoint(true).is_tls());
         // The scheme decides where there is one.
-        assert!(Endpoint::parse("https://collector", Base, Grpc, true).expect("an endpoint").is_tls());
+        assert!(
+            Endpoint::parse(crate::Signal::Metrics, "https://collector", Base, Grpc, true)
+                .expect("an endpoint")
+                .is_tls()
+        );
     }
 
     #[test]
@@ -262,9 +272,14 @@ mod tests {
 
     #[test]
     fn a_user_is_sent_and_never_shown() {
-        let endpoint =
-            Endpoint::parse("http://me:s3%20cret@c:4318/x?token=s3cret", Base, HttpProtobuf, false)
-                .expect("an endpoint");
+        let endpoint = Endpoint::parse(
+            crate::Signal::Metrics,
+            "http://me:s3%20cret@c:4318/x?token=s3cret",
+            Base,
+            HttpProtobuf,
+            false,
+        )
+        .expect("an endpoint");
         assert_eq!(
             endpoint.authorization().and_then(|value| value.to_str().ok()),
             Some("Basic bWU6czMgY3JldA==")
@@ -286,7 +301,7 @@ mod tests {
         fn nothing_panics(text in any::<String>(), insecure: bool) {
             for protocol in [Grpc, HttpProtobuf] {
                 for kind in [Base, Signal] {
-                    let _ = Endpoint::parse(&text, kind, protocol, insecure);
+                    let _ = Endpoint::parse(crate::Signal::Metrics, &text, kind, protocol, insecure);
                 }
             }
             let _ = shown(&text);
@@ -295,7 +310,7 @@ mod tests {
         #[test]
         fn what_is_shown_is_read_as_the_same(host in "[a-z][a-z0-9.-]{0,20}[a-z0-9]", port in 1_u16.., path in "(/[a-z0-9]{1,5}){1,3}") {
             let text = format!("http://{host}:{port}{path}");
-            let endpoint = Endpoint::parse(&text, Signal, HttpProtobuf, false).expect("an endpoint");
+            let endpoint = Endpoint::parse(crate::Signal::Metrics, &text, Signal, HttpProtobuf, false).expect("an endpoint");
             prop_assert_eq!(endpoint.to_string(), text);
         }
     }

@@ -57,10 +57,13 @@ pub fn endpoint(data: &[u8]) {
         (Protocol::HttpProtobuf, EndpointKind::Base),
         (Protocol::HttpProtobuf, EndpointKind::Signal),
     ] {
-        let Ok(endpoint) = Endpoint::parse(raw, kind, protocol, false) else { continue };
+        let Ok(endpoint) = Endpoint::parse(crate::Signal::Metrics, raw, kind, protocol, false) else {
+            continue;
+        };
         let text = endpoint.to_string();
         assert!(!text.contains(['?', '@']) || endpoint.path().contains('@'), "{raw:?}: {text:?}");
-        let again = Endpoint::parse(&text, EndpointKind::Signal, protocol, false).expect("its own text");
+        let again = Endpoint::parse(crate::Signal::Metrics, &text, EndpointKind::Signal, protocol, false)
+            .expect("its own text");
         let place = |endpoint: &Endpoint| {
             (endpoint.is_tls(), endpoint.host().to_owned(), endpoint.port(), endpoint.path().to_owned())
         };

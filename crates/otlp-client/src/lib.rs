@@ -1,4 +1,4 @@
-//! Delivers encoded OTLP metric requests, by gRPC or HTTP: it moves bytes within limits and knows no metric.
+//! Delivers encoded OTLP requests of metrics and traces, by gRPC or HTTP: it moves bytes within limits and knows no metric.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -19,7 +19,8 @@
 //! ```
 //!
 //! The types, in the order in which they meet a request: [`Values`] are what variables and files say, [`Settings`] what
-//! follows; a [`Client`] takes a [`Payload`] and sends it; [`Stats`] say what became of its points.
+//! follows; a [`Client`] takes a [`Payload`] and sends it; [`Stats`] say what became of its points. A [`Courier`] is
+//! for those that have a queue of their own, such as the span processors of an SDK, and wait for the outcome.
 //!
 //! # Why this shape
 //!
@@ -33,11 +34,12 @@
 //!
 //! # What is deliberately absent
 //!
-//! Traces and logs, JSON, proxies (`HTTP_PROXY`), a queue on disk, several receivers, and parallel requests.
+//! Logs, JSON, proxies (`HTTP_PROXY`), a queue on disk, several receivers, and parallel requests.
 
 mod advice;
 mod answer;
 mod client;
+mod courier;
 mod endpoint;
 mod error;
 #[cfg(feature = "fuzzing")]
@@ -55,12 +57,13 @@ mod stats;
 mod wire;
 
 pub use client::Client;
+pub use courier::Courier;
 pub use endpoint::Endpoint;
 pub use error::{SettingsError, SettingsErrorKind};
 pub use headers::{Headers, HeadersError};
 pub use queue::{PAYLOAD_BYTES_MAX, Payload, Undelivered};
 pub use resolve::{Said, Values};
-pub use settings::{ClientCertificate, Compression, Protocol, Settings, Tls};
+pub use settings::{ClientCertificate, Compression, Protocol, Settings, Signal, Tls};
 pub use stats::{DropReason, Stats, StatsSnapshot};
 
 #[cfg(test)]

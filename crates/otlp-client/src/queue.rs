@@ -19,10 +19,10 @@ pub(crate) const OVERHEAD: usize = 64;
 /// One request, encoded.
 #[derive(Debug, Clone)]
 pub struct Payload {
-    /// An `ExportMetricsServiceRequest` of at most [`PAYLOAD_BYTES_MAX`] bytes. It should own its memory: the queue
+    /// An `ExportMetricsServiceRequest`, or one of traces, of at most [`PAYLOAD_BYTES_MAX`] bytes. It should own its memory: the queue
     /// counts its length, not what it may be a part of.
     pub body: Bytes,
-    /// The data points in it, for counting.
+    /// The data points or spans in it, for counting.
     pub points: usize,
 }
 

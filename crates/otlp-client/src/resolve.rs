@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use crate::{
-    Compression, Endpoint, Headers, Protocol, Settings, SettingsError, SettingsErrorKind, Tls,
+    Compression, Endpoint, Headers, Protocol, Settings, SettingsError, SettingsErrorKind, Signal, Tls,
     endpoint::{EndpointKind, shown},
     settings::ClientCertificate,
 };
@@ -31,7 +31,9 @@ impl<T> Said<T> {
 pub struct Values {
     /// The URL for metrics as it is; wins over the two below.
     pub metrics_endpoint: Option<Said<String>>,
-    /// The base URL; by HTTP, `/v1/metrics` is added. Without a protocol http/protobuf is meant. Wins over the one below.
+    /// The URL for traces as it is: what [`resolve_traces`](Self::resolve_traces) has instead of the one for metrics.
+    pub traces_endpoint: Option<Said<String>>,
+    /// The base URL; by HTTP, `/v1/metrics` or `/v1/traces` is added. Without a protocol http/protobuf is meant. Wins over the one below.
     pub endpoint: Option<Said<String>>,
     /// A base URL that means gRPC where no protocol is set.
     pub grpc_endpoint: Option<Said<String>>,
@@ -70,6 +72,7 @@ impl Values {
         let mut env = Env { lookup, errors: Vec::new() };
         let values = Self {
             metrics_endpoint: env.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", text),
+            traces_endpoint: None,
             endpoint: env.variable("OTEL_EXPORTER_OTLP_ENDPOINT", text),
             grpc_endpoint: None,
             protocol: env.setting("PROTOCOL", |text| text.trim().parse().map_err(word(text))),
@@ -90,6 +93,7 @@ impl Values {
     pub fn or(self, lower: Self) -> Self {
         Self {
             metrics_endpoint: self.metrics_endpoint.or(lower.metrics_endpoint),
+            traces_endpoint: self.traces_endpoint.or(lower.traces_endpoint),
             endpoint: self.endpoint.or(lower.endpoint),
             grpc_endpoint: self.grpc_endpoint.or(lower.grpc_endpoint),
             protocol: self.protocol.or(lower.protocol),
@@ -110,24 +114,42 @@ impl Values {
     ///
     /// An endpoint that cannot be used, or one of certificate and key without the other.
     pub fn resolve(&self) -> Result<Option<Settings>, SettingsError> {
-        let (said, kind, implied) = match (&self.metrics_endpoint, &self.endpoint, &self.grpc_endpoint) {
+        self.resolve_for(Signal::Metrics, self.metrics_endpoint.as_ref())
+    }
+
+    /// The settings of a sender of traces; `None` where neither its own endpoint nor one for all signals is set.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_traces(&self) -> Result<Option<Settings>, SettingsError> {
+        self.resolve_for(Signal::Traces, self.traces_endpoint.as_ref())
+    }
+
+    fn resolve_for(
+        &self,
+        signal: Signal,
+        own: Option<&Said<String>>,
+    ) -> Result<Option<Settings>, SettingsError> {
+        let (said, kind, implied) = match (own, &self.endpoint, &self.grpc_endpoint) {
             (Some(said), ..) => (said, EndpointKind::Signal, Protocol::HttpProtobuf),
             (None, Some(said), _) => (said, EndpointKind::Base, Protocol::HttpProtobuf),
             (None, None, Some(said)) => (said, EndpointKind::Base, Protocol::Grpc),
             (None, None, None) => return Ok(None),
         };
         let protocol = self.protocol.as_ref().map_or(implied, |said| said.value);
-        self.settings(said, kind, protocol).map(Some)
+        self.settings(signal, said, kind, protocol).map(Some)
     }
 
     fn settings(
         &self,
+        signal: Signal,
         said: &Said<String>,
         kind: EndpointKind,
         protocol: Protocol,
     ) -> Result<Settings, SettingsError> {
         let insecure = self.insecure.as_ref().is_some_and(|said| said.value);
-        let endpoint = Endpoint::parse(&said.value, kind, protocol, insecure).map_err(|reason| {
+        let endpoint = Endpoint::parse(signal, &said.value, kind, protocol, insecure).map_err(|reason| {
             SettingsError::new(&said.by, SettingsErrorKind::Endpoint { text: shown(&said.value), reason })
         })?;
         let mut settings = Settings::new(endpoint, protocol);
@@ -161,7 +183,8 @@ impl Values {
             Protocol::Grpc => "http://localhost:4317",
             Protocol::HttpProtobuf => "http://localhost:4318",
         };
-        self.settings(&Said::new(local.to_owned(), "the default endpoint"), EndpointKind::Base, protocol)
+        let said = Said::new(local.to_owned(), "the default endpoint");
+        self.settings(Signal::Metrics, &said, EndpointKind::Base, protocol)
     }
 
     fn tls(&self) -> Result<Tls, SettingsError> {

@@ -178,6 +178,24 @@ impl Sender {
         self.health = Health::default();
     }
 
+    /// One payload that is no part of the queue, with all the tries it may have: how many of its points were taken.
+    pub(crate) async fn deliver(&mut self, payload: &Payload) -> Result<usize, DropReason> {
+        self.take_new_target();
+        let latest = Instant::now() + self.target.settings.timeout;
+        // The receiver's wish goes before; whoever waits for the result does not wait for so long.
+        if self.not_before.is_some_and(|not_before| not_before > latest) {
+            return Err(DropReason::Timeout);
+        }
+        self.turn().await;
+        let started = Instant::now();
+        let end = self.export(payload).await;
+        self.stats.operation(started.elapsed());
+        match end {
+            End::Exported { rejected } => Ok(payload.points - rejected.min(payload.points)),
+            End::Dropped(reason) => Err(reason),
+        }
+    }
+
     async fn export(&mut self, payload: &Payload) -> End {
         let deadline = Instant::now() + self.target.settings.timeout;
         let mut body: Option<(Compression, Bytes)> = None;
@@ -234,7 +252,8 @@ impl Sender {
         if rejected == 0 && message.is_empty() {
             self.health.good(&self.target.settings.endpoint);
         } else {
-            let why = format!("it rejects {rejected} data points{message}");
+            let points = self.target.settings.endpoint.signal().points();
+            let why = format!("it rejects {rejected} {points}{message}");
             self.trouble(Trouble::Partial, &why);
         }
         End::Exported { rejected: usize::try_from(rejected).unwrap_or(usize::MAX) }

@@ -6,6 +6,50 @@ use serde::{Serialize, Serializer};
 
 use crate::{Endpoint, Headers};
 
+/// What requests carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// `ExportMetricsServiceRequest`s, whose points are data points.
+    Metrics,
+    /// `ExportTraceServiceRequest`s, whose points are spans.
+    Traces,
+}
+
+impl Signal {
+    /// As people call it: `metrics`, `traces`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Traces => "traces",
+        }
+    }
+
+    /// What a payload holds, for people.
+    pub(crate) const fn points(self) -> &'static str {
+        match self {
+            Self::Metrics => "data points",
+            Self::Traces => "spans",
+        }
+    }
+
+    /// What OTLP over HTTP adds to a base URL.
+    pub(crate) const fn http_path(self) -> &'static str {
+        match self {
+            Self::Metrics => "/v1/metrics",
+            Self::Traces => "/v1/traces",
+        }
+    }
+
+    /// The one method that gRPC calls.
+    pub(crate) const fn grpc_path(self) -> &'static str {
+        match self {
+            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        }
+    }
+}
+
 /// How requests travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {

@@ -16,6 +16,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tracing::Instrument as _;
 
 use crate::{
     client::{Client, Fault, segment},
@@ -318,7 +319,8 @@ impl Session<'_> {
         let target = format!("/v{}/containers/json?all=1", self.api);
         let (client, owner, reports) = (self.client.clone(), self.owner, self.reports.clone());
         let limit = self.shared.options.request_timeout * 3;
-        self.tasks.spawn(async move {
+        let span = tracing::info_span!("list", otel.kind = "client", source = %self.shared.options.name);
+        let work = async move {
             let answer = client.get(&target, limit, LIST_BYTES_MAX).await;
             let mut list = answer.and_then(|body| read::list(&body, owner).ok_or(Fault::Answer { target }));
             if let Ok(list) = &mut list
@@ -331,7 +333,8 @@ impl Session<'_> {
                 }
             }
             let _ = reports.send(Report::Listed(list)).await;
-        });
+        };
+        self.tasks.spawn(work.instrument(span));
     }
 
     fn listed(&mut self, list: List) {
@@ -360,7 +363,13 @@ impl Session<'_> {
         let limit = self.shared.options.inspect_timeout;
         let (slow, told) = (self.slow.clone(), self.inspect_failed.clone());
         let wants_pod = owner.engine == Engine::Podman && !self.table.knows_pod(&id);
-        self.tasks.spawn(async move {
+        let span = tracing::info_span!(
+            "inspect",
+            otel.kind = "client",
+            source = %self.shared.options.name,
+            container.id = id.as_str()
+        );
+        let work = async move {
             let asked = client.get(&target, limit, INSPECT_BYTES_MAX);
             tokio::pin!(asked);
             let mut permit = Some(permit);
@@ -402,7 +411,8 @@ impl Session<'_> {
             };
             drop((permit, lent));
             let _ = reports.send(Report::Inspected(id, answer)).await;
-        });
+        };
+        self.tasks.spawn(work.instrument(span));
     }
 
     /// Asks for events, and waits until the engine has begun to send them: what happens from then on is not lost.

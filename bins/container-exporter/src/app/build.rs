@@ -129,11 +129,15 @@ pub(super) fn sink(settings: &Settings, registry: &Registry) -> PrometheusSink {
     PrometheusSink::new(options)
 }
 
-/// The registry of the process's own metrics. On a runtime.
-pub(super) fn registry() -> Result<Registry, AppError> {
+/// The registry of the process's own metrics, those of its spans included where it sends them. On a runtime.
+pub(super) fn registry(traces: Option<&settings::Traces>) -> Result<(Registry, RuntimeMetrics), AppError> {
     let registry = Registry::new();
-    RuntimeMetrics::builder().process(true).tokio(Handle::current()).register(&registry)?;
-    Ok(registry)
+    let mut builder = RuntimeMetrics::builder().process(true).tokio(Handle::current());
+    if let Some(traces) = traces {
+        builder = builder.service(traces.service_name());
+    }
+    let metrics = builder.register(&registry)?;
+    Ok((registry, metrics))
 }
 
 /// What that registry holds, for documents.
@@ -149,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_registry_holds_what_the_documents_say() {
-        let found = registry().expect("a new registry").gather();
+        let found = registry(None).expect("a new registry").0.gather();
         let found: BTreeSet<String> = found.iter().map(|family| family.name().to_owned()).collect();
         let mut documented: BTreeSet<String> = registry_rows().map(|row| row.name.to_owned()).collect();
         // It is absent where there is no limit.

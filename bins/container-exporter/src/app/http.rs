@@ -8,8 +8,9 @@ use std::time::Duration;
 use collector_core::{Absence, Groups, Reading, Request as Collect, Snapshot, SourceStatus, catalogue::ids};
 use exporter_toolkit::{Body, Builder, Compression, Request, Response, Route, Status};
 use sink_prometheus::PageRequest;
+use tracing::{Instrument as _, Span};
 
-use super::{json, serve::App, serve::is_settled};
+use super::{json, serve::App, serve::is_settled, traces};
 
 /// How long the first page may wait for the first list of containers.
 const FIRST_LIST: Duration = Duration::from_secs(2);
@@ -56,7 +57,13 @@ async fn snapshot(app: &App, groups: Groups, root: bool, deadline: Duration) -> 
     app.collector.collect(Collect::new(groups).with_root(root).max_age(max_age).deadline(deadline)).await
 }
 
+/// A page, in a span that ends when its last byte is made.
 async fn page(app: Arc<App>, request: Request) -> Response {
+    let span = traces::of_request("GET /metrics", &request);
+    page_within(app, request, span.clone()).instrument(span).await
+}
+
+async fn page_within(app: Arc<App>, request: Request, span: Span) -> Response {
     let live = app.live();
     let query: Vec<(String, String)> =
         request.query.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -68,8 +75,17 @@ async fn page(app: Arc<App>, request: Request) -> Response {
     let snapshot = snapshot(&app, groups, root, deadline(&app, &request)).await;
     let accept = request.headers.joined("accept");
     match live.sink.page(&snapshot, &PageRequest { accept: accept.as_deref(), query: &query }) {
-        Ok(page) => Response::new(Body::chunks(page.chunks)).content_type(page.content_type),
-        Err(error) => Response::text(format!("{error}\n")).status(Status::BAD_REQUEST),
+        Ok(page) => {
+            tracing::debug!(containers = snapshot.containers.len(), peer = %request.peer, "answering a scrape");
+            span.record("http.response.status_code", 200);
+            let mut chunks = page.chunks;
+            let body = std::iter::from_fn(move || span.in_scope(|| chunks.next()));
+            Response::new(Body::chunks(body)).content_type(page.content_type)
+        }
+        Err(error) => {
+            span.record("http.response.status_code", 400);
+            Response::text(format!("{error}\n")).status(Status::BAD_REQUEST)
+        }
     }
 }
 

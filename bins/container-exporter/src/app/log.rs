@@ -1,12 +1,20 @@
-//! The exporter's own log: lines on stderr.
+//! The exporter's own log: lines on stderr. Those in JSON carry the ids of the trace that they were written in.
 
+use std::fmt;
 use std::io::stderr;
 
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt as _;
+use tracing::{Event, Metadata, Subscriber, subscriber::Interest};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{self, Filter, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use super::traces::Traces;
 use crate::config::settings::{LogFormat, LogLevel, Logging};
 
 /// Changes the level while the program runs.
@@ -14,12 +22,17 @@ use crate::config::settings::{LogFormat, LogLevel, Logging};
 pub(super) struct Log(reload::Handle<LevelFilter, Registry>);
 
 impl Log {
-    /// Starts the log. Only the first call of a process has an effect.
-    pub(super) fn start(logging: &Logging) -> Self {
+    /// Starts the log, and lets spans be traced where somebody wants them. Only the first call of a process has an effect.
+    pub(super) fn start(logging: &Logging, traces: Option<&Traces>) -> Self {
         let (filter, handle) = reload::Layer::new(filter(logging.level));
         let lines = match logging.format {
             LogFormat::Json => {
-                tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(stderr).boxed()
+                let format = tracing_subscriber::fmt::format().json().flatten_event(true);
+                tracing_subscriber::fmt::layer()
+                    .event_format(WithIds(format))
+                    .fmt_fields(JsonFields::new())
+                    .with_writer(stderr)
+                    .boxed()
             }
             LogFormat::Text => tracing_subscriber::fmt::layer()
                 .with_ansi(false)
@@ -27,7 +40,9 @@ impl Log {
                 .with_writer(stderr)
                 .boxed(),
         };
-        _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+        let mut layers = vec![lines.with_filter(Lines(filter)).boxed()];
+        layers.extend(traces.map(|traces| traces.layer().boxed()));
+        _ = tracing_subscriber::registry().with(layers).try_init();
         Self(handle)
     }
 
@@ -47,5 +62,55 @@ fn filter(level: LogLevel) -> LevelFilter {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// What becomes a line: events of the level. Spans do not, so that nobody makes one that is not traced.
+struct Lines(reload::Layer<LevelFilter, Registry>);
+
+impl Filter<Registry> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, context: &layer::Context<'_, Registry>) -> bool {
+        metadata.is_event() && Filter::enabled(&self.0, metadata, context)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.is_event() { Filter::callsite_enabled(&self.0, metadata) } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Filter::max_level_hint(&self.0)
+    }
+}
+
+/// A format of one JSON object a line, to which the ids are added.
+struct WithIds<F>(F);
+
+impl<F, S, N> FormatEvent<S, N> for WithIds<F>
+where
+    F: FormatEvent<S, N>,
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let current = Context::current();
+        let span = current.span();
+        let ids = span.span_context();
+        if !ids.is_valid() {
+            return self.0.format_event(context, writer, event);
+        }
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        match line.trim_end().strip_suffix('}') {
+            Some(open) => {
+                let (trace, span) = (ids.trace_id(), ids.span_id());
+                writeln!(writer, r#"{open},"trace_id":"{trace}","span_id":"{span}"}}"#)
+            }
+            None => writer.write_str(&line),
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn once(format: SnapshotFormat, settings: &Settings) -> Result<
         LogLevel::Info => LogLevel::Warn,
         level => level,
     };
-    Log::start(&Logging { level, format: settings.logging.format });
+    Log::start(&Logging { level, format: settings.logging.format }, None);
     let parts = build::parts(settings)?;
     let settled = parts.collector.wait_until(|collector| is_settled(&collector.sources()));
     _ = tokio::time::timeout(FIRST_LIST, settled).await;
@@ -43,7 +43,7 @@ pub(super) async fn once(format: SnapshotFormat, settings: &Settings) -> Result<
 }
 
 fn print_page(settings: &Settings, snapshot: &Arc<Snapshot>) -> Result<(), AppError> {
-    let sink = build::sink(settings, &build::registry()?);
+    let sink = build::sink(settings, &build::registry(None)?.0);
     match sink.page(snapshot, &PageRequest::default()) {
         Ok(page) => print_chunks(page.chunks),
         // Without a query there is nothing that could be wrong with it.

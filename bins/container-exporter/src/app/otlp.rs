@@ -13,6 +13,7 @@ use sink_otlp::{Options, OtlpSink};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tracing::Instrument as _;
 
 use super::serve::{App, is_settled};
 use crate::config::settings::{Otlp, Settings};
@@ -244,7 +245,8 @@ impl Task {
                 };
                 // Its own receiver: one that looked for the end would pass over a reload.
                 let end = stopped(self.orders.clone());
-                running.export(&self.app, tick + running.interval, end).await;
+                let until = tick + running.interval;
+                running.export(&self.app, until, end).instrument(tracing::info_span!("export")).await;
             }
         } else {
             _ = self.orders.changed().await;

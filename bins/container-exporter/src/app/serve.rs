@@ -11,6 +11,7 @@ use sink_prometheus::PrometheusSink;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::otlp::{Export, Reloads};
+use super::traces::Traces;
 use super::{AppError, build, http, log::Log};
 use crate::config::settings::{Compression, Settings};
 use crate::config::{self, Inputs, Loaded};
@@ -38,10 +39,15 @@ impl App {
 /// How long the start waits for the engines' first word before it says what it found.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
+/// How long the last traces may take, after the last metrics.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppError> {
     let settings = Arc::new(loaded.settings.clone());
-    let log = Log::start(&settings.logging);
+    let (registry, metrics) = build::registry(settings.traces.as_ref())?;
+    let traces = settings.traces.as_ref().map(|traces| Traces::start(traces, &metrics)).transpose()?;
+    let log = Log::start(&settings.logging, traces.as_ref());
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -50,7 +56,6 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
     let hangup = signal(SignalKind::hangup()).map_err(AppError::Signal)?;
 
     let parts = build::parts(&settings)?;
-    let registry = build::registry()?;
     let sink = Arc::new(build::sink(&settings, &registry));
     let live = RwLock::new(Arc::new(Live { sink, settings: Arc::clone(&settings) }));
     let app = Arc::new(App { collector: parts.collector, live, settled: AtomicBool::new(false) });
@@ -67,6 +72,13 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
         Reload { inputs: inputs.clone(), app: Arc::clone(&app), registry, log, otlp: export.reloads() };
     tokio::spawn(reloads.run(hangup, loaded));
 
+    if let Some(traces) = &settings.traces {
+        let otlp_client::Settings { endpoint, protocol, .. } = &traces.client;
+        tracing::info!(
+            "sending traces to {endpoint} by {protocol}, {} of those that begin here",
+            traces.ratio
+        );
+    }
     let stop_export = export.stopper();
     let served = server.serve(async move {
         tokio::select! {
@@ -77,6 +89,9 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
     });
     served.await?;
     export.ended().await;
+    if let Some(traces) = traces {
+        traces.end(LAST_TRACES).await;
+    }
     Ok(())
 }
 

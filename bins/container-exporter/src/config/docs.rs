@@ -45,6 +45,9 @@ fn described(key: &Key) -> String {
     if let Kind::Integer { min, max } = key.kind {
         _ = write!(text, " From {min} to {max}.");
     }
+    if let Kind::Ratio = key.kind {
+        text.push_str(" From 0 to 1.");
+    }
     if let Kind::Choice(words) = key.kind {
         _ = write!(text, " One of: {}.", words.join(", "));
     }
@@ -104,6 +107,7 @@ fn kind_name(kind: &Kind) -> String {
         Kind::Bool => "boolean".to_owned(),
         Kind::Integer { .. } => "integer".to_owned(),
         Kind::Seconds { .. } => "seconds".to_owned(),
+        Kind::Ratio => "ratio".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Path => "path".to_owned(),
         Kind::Socket => "socket".to_owned(),

@@ -28,6 +28,8 @@ pub(crate) fn otel(env: &[(OsString, OsString)], warnings: &mut Vec<Problem>) ->
                 Ok(value) => {
                     layer.values.insert(key.path, (value, Origin::Otel(name)));
                 }
+                // One for all signals means several keys.
+                Err(_) if warnings.iter().any(|known| known.origin == Some(Origin::Otel(name))) => {}
                 Err(mismatch) => warnings.push(wrong_value(key, &mismatch, Origin::Otel(name))),
             }
         }

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
         /// The longest that makes sense.
         max: f64,
     },
+    /// A part of a whole: a number from 0 to 1.
+    Ratio,
     /// Any text without control characters.
     Text,
     /// A path of a file or folder.
@@ -64,8 +66,8 @@ pub(crate) enum Value {
     Bool(bool),
     /// Of [`Kind::Integer`].
     Integer(i64),
-    /// Of [`Kind::Seconds`]; finite and not negative.
-    Seconds(f64),
+    /// Of [`Kind::Seconds`] and [`Kind::Ratio`]; finite and not negative.
+    Number(f64),
     /// Of every kind that is written as text, in its canonical form.
     Text(String),
     /// Of [`Kind::List`].
@@ -102,6 +104,7 @@ impl Kind {
             Self::Seconds { min, max } => {
                 format!("seconds from {min} to {max}, or text like \"500ms\" or \"2m\"")
             }
+            Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::Text => "text".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Socket => "the absolute path of a socket".to_owned(),
@@ -138,7 +141,10 @@ impl Kind {
                 self.integer(number).ok_or_else(|| mismatch(None))
             }
             Self::Seconds { .. } => {
-                parse::seconds(text).and_then(|s| self.seconds(s)).ok_or_else(|| mismatch(None))
+                parse::seconds(text).and_then(|s| self.number(s)).ok_or_else(|| mismatch(None))
+            }
+            Self::Ratio => {
+                text.trim().parse().ok().and_then(|number| self.number(number)).ok_or_else(|| mismatch(None))
             }
             Self::List(item) => {
                 let items = parse::split_outside_braces(text);
@@ -166,14 +172,14 @@ impl Kind {
                     .and_then(|number| self.integer(number))
                     .ok_or_else(mismatch)
             }
-            (Self::Seconds { .. }, DeValue::Integer(number)) => {
+            (Self::Seconds { .. } | Self::Ratio, DeValue::Integer(number)) => {
                 i64::from_str_radix(number.as_str(), number.radix())
                     .ok()
-                    .and_then(|number| self.seconds(number as f64))
+                    .and_then(|number| self.number(number as f64))
                     .ok_or_else(mismatch)
             }
-            (Self::Seconds { .. }, DeValue::Float(number)) => {
-                number.as_str().parse().ok().and_then(|number| self.seconds(number)).ok_or_else(mismatch)
+            (Self::Seconds { .. } | Self::Ratio, DeValue::Float(number)) => {
+                number.as_str().parse().ok().and_then(|number| self.number(number)).ok_or_else(mismatch)
             }
             (Self::Seconds { .. }, DeValue::String(text)) => self.read_text(text),
             (Self::List(item), DeValue::Array(array)) => {
@@ -195,7 +201,9 @@ impl Kind {
                 })
                 .collect::<Result<_, _>>()
                 .map(Value::Map),
-            (Self::Bool | Self::Integer { .. } | Self::List(_) | Self::Map, _) => Err(mismatch()),
+            (Self::Bool | Self::Integer { .. } | Self::Ratio | Self::List(_) | Self::Map, _) => {
+                Err(mismatch())
+            }
             (_, DeValue::String(text)) => self.scalar(text).map(Value::Text),
             _ => Err(mismatch()),
         }
@@ -255,9 +263,13 @@ impl Kind {
     }
 
     /// NaN and the infinities are in no range.
-    fn seconds(&self, number: f64) -> Option<Value> {
-        let Self::Seconds { min, max } = self else { return None };
-        (*min..=*max).contains(&number).then_some(Value::Seconds(number))
+    fn number(&self, number: f64) -> Option<Value> {
+        let (min, max) = match self {
+            Self::Seconds { min, max } => (*min, *max),
+            Self::Ratio => (0.0, 1.0),
+            _ => return None,
+        };
+        (min..=max).contains(&number).then_some(Value::Number(number))
     }
 }
 
@@ -313,7 +325,7 @@ impl fmt::Display for Value {
         match self {
             Self::Bool(flag) => write!(f, "{flag}"),
             Self::Integer(number) => write!(f, "{number}"),
-            Self::Seconds(number) => write!(f, "{number}"),
+            Self::Number(number) => write!(f, "{number}"),
             Self::Text(text) => write!(f, "{}", quoted(text)),
             Self::List(items) => {
                 let items: Vec<_> = items.iter().map(|item| quoted(item)).collect();

@@ -91,7 +91,7 @@ fn to_figment(value: &Value) -> FigmentValue {
     match value {
         Value::Bool(flag) => (*flag).into(),
         Value::Integer(number) => (*number).into(),
-        Value::Seconds(number) => (*number).into(),
+        Value::Number(number) => (*number).into(),
         Value::Text(text) => text.clone().into(),
         Value::List(items) => items.clone().into(),
         // As a list of pairs, because figment merges dictionaries: headers from two sources would mix.

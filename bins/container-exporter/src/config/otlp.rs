@@ -40,23 +40,11 @@ pub(super) fn resolve(
     let client = match client(parsed, is_named) {
         Ok(client) => client?,
         Err(error) => {
-            let origin = origins.of(error.origin());
-            let what = format!("`{}`: {}", error.origin(), error.kind());
-            match origin {
-                Origin::Otel(_) => {
-                    warnings.push(Problem::at(origin, format!("{what}; nothing is sent by OTLP")))
-                }
-                _ => problems.push(Problem::at(origin, what)),
-            }
+            tell(&error, origins, "nothing is sent by OTLP", warnings, problems);
             return None;
         }
     };
     let otlp = &parsed.otlp;
-    let name = ("service.name".to_owned(), parsed.telemetry.service_name.clone());
-    let mut resource = otlp.resource_attributes.clone();
-    // The default is the last to be asked.
-    let place = if origins.of("telemetry.service_name").is_set() { 0 } else { resource.len() };
-    resource.insert(place, name);
     Some(Otlp {
         client,
         interval: Duration::from_secs_f64(otlp.interval.unwrap_or(parsed.general.interval)),
@@ -66,8 +54,35 @@ pub(super) fn resolve(
             _ => Identity::Resource,
         },
         names: if otlp.names == "prometheus" { Names::Prometheus } else { Names::Semconv },
-        resource,
+        resource: resource(parsed, origins),
     })
+}
+
+/// A setting that cannot be used: of what a person has set, a problem; of a variable of the specification, a warning
+/// with what follows.
+pub(super) fn tell(
+    error: &SettingsError,
+    origins: &Origins<'_>,
+    consequence: &str,
+    warnings: &mut Vec<Problem>,
+    problems: &mut Vec<Problem>,
+) {
+    let origin = origins.of(error.origin());
+    let what = format!("`{}`: {}", error.origin(), error.kind());
+    match origin {
+        Origin::Otel(_) => warnings.push(Problem::at(origin, format!("{what}; {consequence}"))),
+        _ => problems.push(Problem::at(origin, what)),
+    }
+}
+
+/// What was set of the exporter's own resource.
+pub(super) fn resource(parsed: &Parsed, origins: &Origins<'_>) -> Vec<(String, String)> {
+    let name = ("service.name".to_owned(), parsed.telemetry.service_name.clone());
+    let mut resource = parsed.otlp.resource_attributes.clone();
+    // The default is the last to be asked.
+    let place = if origins.of("telemetry.service_name").is_set() { 0 } else { resource.len() };
+    resource.insert(place, name);
+    resource
 }
 
 fn client(parsed: &Parsed, is_named: bool) -> Result<Option<otlp_client::Settings>, SettingsError> {

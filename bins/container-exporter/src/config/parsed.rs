@@ -18,6 +18,7 @@ pub(crate) struct Parsed {
     pub(crate) limits: Limits,
     pub(crate) server: Server,
     pub(crate) otlp: Otlp,
+    pub(crate) traces: Traces,
     pub(crate) logging: Logging,
 }
 
@@ -138,6 +139,22 @@ pub(crate) struct Otlp {
     pub(crate) identity: String,
     pub(crate) names: String,
     pub(crate) queue_bytes_max: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Traces {
+    pub(crate) exporter: String,
+    pub(crate) ratio: f64,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) insecure: Option<bool>,
+    pub(crate) headers: Option<Vec<(String, String)>>,
+    pub(crate) compression: Option<String>,
+    pub(crate) timeout: Option<f64>,
+    pub(crate) certificate: Option<String>,
+    pub(crate) client_key: Option<String>,
+    pub(crate) client_certificate: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

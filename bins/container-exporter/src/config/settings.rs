@@ -14,7 +14,8 @@ pub(crate) use super::parse::Source;
 pub(crate) use super::parsed::{Compression, LogFormat, LogLevel, Profile};
 use super::parsed::{Docker, Metrics as ParsedMetrics, Parsed, Podman};
 use super::problem::{Origin, Problem};
-use super::{Effective, otlp, parse};
+pub(crate) use super::traces::Traces;
+use super::{Effective, otlp, parse, traces};
 
 /// Everything that a run needs to know.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) server: Server,
     /// Where metrics are sent; `None` for nowhere.
     pub(crate) otlp: Option<Otlp>,
+    /// Where the exporter's own traces are sent; `None` for nowhere.
+    pub(crate) traces: Option<Traces>,
     /// The exporter's own log.
     pub(crate) logging: Logging,
     /// What is odd but does not hinder the start; each is logged once.
@@ -195,6 +198,7 @@ impl Settings {
             .map_err(|error| problems.push(Problem::at(origins.of("cgroup.include"), error.to_string())));
         let server = server(&parsed, &origins, problems);
         let otlp = otlp::resolve(&parsed, &origins, &mut warnings, problems);
+        let traces = traces::resolve(&parsed, &origins, &mut warnings, problems);
         if source == Some(Source::Docker) && !docker.enabled {
             let what = "`general.source` is docker, but `docker.enabled` is false; leave one of them out";
             problems.push(Problem::at(origins.of("docker.enabled"), what));
@@ -227,6 +231,7 @@ impl Settings {
             limits: Limits { workers: parsed.limits.workers, fds: parsed.limits.fds },
             server: server?,
             otlp,
+            traces,
             logging: Logging { level: parsed.logging.level, format: parsed.logging.format },
             warnings,
         };

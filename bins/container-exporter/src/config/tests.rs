@@ -17,6 +17,7 @@ use otlp_client::Protocol;
 
 mod layers;
 mod otlp;
+mod traces;
 mod values;
 
 /// What a test configures from.
@@ -147,7 +148,7 @@ fn the_default_file_gives_the_defaults() {
     assert_eq!(settings.metrics.groups, Groups::all());
     assert_eq!(settings.docker.sockets, Sockets::Auto);
     assert_eq!((settings.labels.max_per_container, settings.labels.max_value_bytes), (32, 256));
-    assert!(settings.warnings.is_empty() && settings.otlp.is_none());
+    assert!(settings.warnings.is_empty() && settings.otlp.is_none() && settings.traces.is_none());
 }
 
 /// docs/units.md shows the same file.

@@ -12,6 +12,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
+use tracing::Instrument as _;
+
 use super::{
     COUNTED, Latest, Request, Running, Shared,
     assemble::{Read, assemble},
@@ -178,7 +180,9 @@ impl Shared {
         *running = Some(Running { groups, root: request.root, result: result.clone() });
         drop(running);
         let shared = Arc::clone(self);
-        tokio::spawn(async move {
+        // Within the trace of who asked first.
+        let span = tracing::info_span!("collect", container.count = tracing::field::Empty);
+        let collection = async move {
             let began = shared.now();
             let applied = *shared.applied.borrow();
             let snapshot = Arc::new(shared.run_collection(groups, request).await);
@@ -192,8 +196,10 @@ impl Shared {
                 *running = None;
             }
             drop(running);
+            tracing::Span::current().record("container.count", snapshot.containers.len());
             let _ = sender.send(Some(snapshot));
-        });
+        };
+        tokio::spawn(collection.instrument(span));
         result
     }
 
@@ -236,12 +242,15 @@ impl Shared {
                 self.pool.replace_stuck();
             }
         };
-        tokio::select! {
-            finished = timeout(request.deadline, job.finished()) => if finished.is_err() {
-                job.cancel();
-            },
-            () = help => {}
-        }
+        let reading = async {
+            tokio::select! {
+                finished = timeout(request.deadline, job.finished()) => if finished.is_err() {
+                    job.cancel();
+                },
+                () = help => {}
+            }
+        };
+        reading.instrument(tracing::info_span!("read", source = "kernel")).await;
         let take = |item: usize| lock(&results[item]).take();
         let read = Read {
             groups,
@@ -250,7 +259,7 @@ impl Shared {
             root: take(root),
             containers: entries.into_iter().enumerate().map(|(item, entry)| (entry, take(item))).collect(),
         };
-        assemble(self, read)
+        tracing::info_span!("assemble").in_scope(|| assemble(self, read))
     }
 
     fn sample_host(&self, root: bool, groups: Groups) -> Option<Sample> {

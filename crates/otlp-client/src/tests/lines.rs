@@ -127,7 +127,7 @@ async fn what_is_refused_says_what_to_do() {
             "it redirects to https://there/v1/metrics, name that",
         ),
         ((Protocol::Grpc, Reply::Code(16, None)), "UNAUTHENTICATED: told to; check the headers"),
-        ((Protocol::Grpc, Reply::Code(12, None)), "nothing takes OTLP metrics there"),
+        ((Protocol::Grpc, Reply::Code(12, None)), "nothing takes what is sent there"),
         ((Protocol::Grpc, Reply::Code(3, None)), "INVALID_ARGUMENT: told to; its log says why"),
         ((Protocol::Grpc, Reply::Status(200, vec![])), "speaks no gRPC"),
     ];

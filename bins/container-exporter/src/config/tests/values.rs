@@ -49,7 +49,7 @@ fn a_misspelt_key_gets_the_nearest_known_one() {
     let errors = Case::new().file("[general]\nfoo = 1").errors();
     insta::assert_snapshot!(errors, @"CONFIG:2: unknown key `general.foo`; the keys of `general` are interval, source");
     let errors = Case::new().file("[zzz]\nfoo = 1").errors();
-    insta::assert_snapshot!(errors, @"CONFIG:1: unknown section `zzz`; the sections are general, telemetry, docker, podman, remote, cgroup, containers, metrics, labels, limits, server, otlp, logging");
+    insta::assert_snapshot!(errors, @"CONFIG:1: unknown section `zzz`; the sections are general, telemetry, docker, podman, remote, cgroup, containers, metrics, labels, limits, server, otlp, traces, logging");
     let errors = Case::new().env("CONTAINER_EXPORTER__GENERAL__INTERVALL", "1").errors();
     insta::assert_snapshot!(errors, @"CONTAINER_EXPORTER__GENERAL__INTERVALL: unknown key `general.intervall`; did you mean `CONTAINER_EXPORTER__GENERAL__INTERVAL`?");
 }
@@ -91,6 +91,7 @@ fn bounds_hold_in_files_and_variables() {
             Kind::Seconds { min, max } => {
                 vec![(min - 0.01).to_string(), (max + 1.0).to_string(), "1e300".to_owned(), "-1".to_owned()]
             }
+            Kind::Ratio => vec!["-0.01".to_owned(), "1.01".to_owned(), "2".to_owned(), "nan".to_owned()],
             _ => continue,
         };
         for value in outside {
