@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tracing::Instrument as _;
 
+use super::resource;
 use super::serve::{App, is_settled};
 use crate::config::settings::{Otlp, Settings};
 
@@ -169,35 +170,13 @@ fn options(settings: &Settings, otlp: &Otlp) -> Options {
     options.label_value_bytes_max = settings.labels.max_value_bytes;
     options.resource.clone_from(&otlp.resource);
     // Of a key that comes twice the first counts.
-    options.resource.extend(detected());
+    let detected = resource::detected().into_iter();
+    options.resource.extend(detected.map(|(key, value)| (key.to_owned(), value.to_string())));
     let mut of_containers: Vec<(String, String)> =
         options.resource.iter().filter(|(key, _)| says_where(key)).cloned().collect();
     of_containers.dedup_by(|later, first| later.0 == first.0);
     options.container_resource = of_containers;
     options
-}
-
-/// What the process finds out of the Resource that it is.
-fn detected() -> Vec<(String, String)> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    // As the conventions spell them.
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    [
-        // One exporter a host: after a restart it is the same, and its counters go on.
-        ("service.instance.id", host.clone()),
-        ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("host.name", host),
-        ("host.arch", architecture.to_owned()),
-        ("os.type", std::env::consts::OS.to_owned()),
-        ("process.pid", std::process::id().to_string()),
-        ("process.executable.name", env!("CARGO_BIN_NAME").to_owned()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
 }
 
 /// Waits for the last order.

@@ -13,19 +13,24 @@ const MACHINE_IDS: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 /// What the process finds out by itself, by the names of the semantic conventions.
 pub(super) fn detected() -> Vec<(&'static str, Value)> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // As the conventions spell them.
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
     let mut found = vec![
+        // One exporter a host: after a restart it is the same, and its counters go on.
         ("service.instance.id", Value::from(host.clone())),
         ("service.version", env!("CARGO_PKG_VERSION").into()),
         ("host.name", host.into()),
+        ("host.arch", architecture.into()),
         ("os.type", std::env::consts::OS.into()),
         ("process.pid", i64::from(std::process::id()).into()),
+        ("process.executable.name", env!("CARGO_BIN_NAME").into()),
         ("process.runtime.name", "rust".into()),
     ];
     found.extend(host_id(&MACHINE_IDS.map(Path::new)).map(|id| ("host.id", id.into())));
-    let executable = std::env::current_exe().ok();
-    let name =
-        executable.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    found.extend(name.map(|name| ("process.executable.name", name.into())));
     found
 }
 
