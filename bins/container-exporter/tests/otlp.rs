@@ -336,11 +336,12 @@ fn series_end_where_a_reload_calls_them_otherwise_or_switches_them_off() {
 
 #[test]
 fn without_a_receiver_pages_are_served_and_one_line_says_so() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let endpoint = listener.local_addr().expect("bound");
-    drop(listener);
+    // Bound, so that nobody else takes it, and not listening.
+    let port = tokio::net::TcpSocket::new_v4().expect("a socket");
+    port.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let endpoint = port.local_addr().expect("bound");
     let exporter = Exporter::start(&format!(
-        "[otlp]\nendpoint = \"http://me:s3cret@{endpoint}\"\ninterval = 1\ntimeout = 0.1\n"
+        "[otlp]\nendpoint = \"http://me:s3cret@{endpoint}\"\ninterval = 1\ntimeout = 1\n"
     ));
     let lost = "container_exporter_otlp_points_failed_total{reason=\"timeout\"}";
     let first = exporter.await_value(lost, |points| points > 0.0);
