@@ -7,6 +7,7 @@ mod health;
 mod http;
 mod json;
 mod log;
+mod meter;
 mod once;
 mod otlp;
 mod own;

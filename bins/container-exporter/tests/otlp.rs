@@ -14,7 +14,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -98,9 +98,12 @@ async fn answer(
         Some(b"gzip") => drop(flate2::read::GzDecoder::new(&*message).read_to_end(&mut plain).expect("gzip")),
         _ => plain.extend_from_slice(&message),
     }
-    let request = ExportMetricsServiceRequest::decode(&*plain).expect("an export request");
-    seen.0.lock().expect("seen").push(Seen { headers: head.headers, request });
-    seen.1.notify_all();
+    // The exporter's own traces come to the same endpoint.
+    if !head.uri.path().contains("trace") {
+        let request = ExportMetricsServiceRequest::decode(&*plain).expect("an export request");
+        seen.0.lock().expect("seen").push(Seen { headers: head.headers, request });
+        seen.1.notify_all();
+    }
     if !is_grpc {
         return Ok(Response::new(Full::default().boxed()));
     }
@@ -260,6 +263,40 @@ fn every_container_arrives_by_both_protocols() {
             "{log:#?}"
         );
     }
+}
+
+/// By the names of the conventions, under the same Resource as what the exporter says of itself.
+#[test]
+fn the_process_and_its_runtime_leave_with_each_export() {
+    let receiver = Receiver::start();
+    let exporter = Exporter::start(&format!(
+        "[telemetry]\nservice_name = \"shop\"\n[otlp]\nendpoint = \"http://{}\"\ninterval = 1\n\
+         [traces]\nratio = 1\n",
+        receiver.address
+    ));
+    let has = |metrics: &ResourceMetrics, name: &str| {
+        metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics).any(|metric| metric.name == name)
+    };
+    let find = |name: &str| {
+        receiver.wait(name, |seen| {
+            let mut all = seen.iter().flat_map(|seen| &seen.request.resource_metrics);
+            all.find(|metrics| has(metrics, name)).cloned()
+        })
+    };
+    let of = |metrics: &ResourceMetrics| {
+        let resource = metrics.resource.as_ref();
+        ["service.name", "service.instance.id", "host.name", "process.pid"]
+            .map(|key| attribute(resource, key))
+    };
+    let process = find("process.cpu.time");
+    assert_eq!(of(&process)[0].as_deref(), Some("shop"));
+    assert_eq!(of(&process)[3], Some(exporter.child.id().to_string()));
+    for name in ["process.memory.usage", "tokio.runtime.workers", "otel.sdk.span.started"] {
+        assert_eq!(of(&find(name)), of(&process), "{name}");
+    }
+    // Recorded by a batch that was exported.
+    find("otel.sdk.exporter.operation.duration");
+    assert_eq!(of(&find("process.uptime")), of(&process));
 }
 
 #[test]

@@ -125,7 +125,7 @@ async fn answer(
 /// A running exporter of simulated containers.
 struct Exporter {
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     address: String,
     log: Arc<(Mutex<Vec<String>>, Condvar)>,
 }
@@ -154,7 +154,7 @@ impl Exporter {
                 kept.1.notify_all();
             }
         });
-        let mut exporter = Self { child, _folder: folder, address: String::new(), log };
+        let mut exporter = Self { child, folder, address: String::new(), log };
         let line = exporter.line("serving http://");
         let rest = line.split_once("serving http://").expect("just seen").1;
         exporter.address = rest.split("/metrics").next().expect("an address").to_owned();
@@ -188,6 +188,11 @@ impl Exporter {
         let mut page = String::new();
         stream.read_to_string(&mut page).expect("a page");
         page
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("it runs");
     }
 
     /// Threads by their names, which the kernel cuts.
@@ -324,10 +329,29 @@ fn the_end_of_the_process_sends_what_waits() {
     let mut exporter = Exporter::start(&config, "3600000");
     exporter.scrape(Some(&sampled()));
     assert_eq!(receiver.traces(), BTreeSet::new());
-    let pid = i32::try_from(exporter.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-    kill_process(pid, Signal::TERM).expect("it runs");
+    exporter.signal(Signal::TERM);
     assert!(exporter.child.wait().expect("its end").success());
     assert_eq!(hex(&receiver.span("GET /metrics").trace_id), TRACE);
+}
+
+#[test]
+fn a_reload_changes_endpoint_and_headers() {
+    let (first, second) = (Receiver::start(), Receiver::start());
+    let config = |receiver: &Receiver, value: &str| {
+        let endpoint = receiver.address;
+        format!(
+            "[traces]\nendpoint = \"http://{endpoint}/x\"\nratio = 0\nheaders = {{ key = \"{value}\" }}\n"
+        )
+    };
+    let exporter = Exporter::start(&config(&first, "s3cret1"), "50");
+    exporter.scrape(Some(&sampled()));
+    first.wait("a request", |seen| seen.iter().find(|seen| seen.headers["key"] == "s3cret1").map(drop));
+    std::fs::write(exporter.folder.path().join("config.toml"), config(&second, "s3cret2")).expect("written");
+    exporter.signal(Signal::HUP);
+    exporter.line("configuration read again");
+    exporter.scrape(Some(&sampled()));
+    second.wait("a request", |seen| seen.iter().find(|seen| seen.headers["key"] == "s3cret2").map(drop));
+    assert!(!exporter.log().contains("s3cret"), "{}", exporter.log());
 }
 
 /// The thread of the SDK's batch processor is there if and only if traces are sent.

@@ -4,17 +4,19 @@
 //! share nothing with it but the collector.
 
 use std::pin::pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use collector_core::{Request as Collect, Snapshot};
 use otlp_client::{Client, Payload, SettingsError, Stats};
+use runtime_metrics::RuntimeMetrics;
 use sink_otlp::{Options, OtlpSink};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tracing::Instrument as _;
 
+use super::meter::Meter;
 use super::resource;
 use super::serve::{App, is_settled};
 use crate::config::settings::{Otlp, Settings};
@@ -53,11 +55,14 @@ impl Export {
     pub(super) fn start(
         app: &Arc<App>,
         settings: &Arc<Settings>,
+        own: RuntimeMetrics,
         shown: Shown,
     ) -> Result<Self, SettingsError> {
-        let running = settings.otlp.as_ref().map(|otlp| Running::start(settings, otlp)).transpose()?;
+        let own = Arc::new(Own { metrics: own, meter: OnceLock::new() });
+        let start = |otlp| Running::start(settings, otlp, Arc::clone(&own));
+        let running = settings.otlp.as_ref().map(start).transpose()?;
         let (orders, received) = watch::channel(Order::Run(Arc::clone(settings)));
-        let task = Task { app: Arc::clone(app), running, orders: received, shown };
+        let task = Task { app: Arc::clone(app), running, own, orders: received, shown };
         Ok(Self { orders, task: tokio::spawn(task.run()) })
     }
 
@@ -102,15 +107,26 @@ struct Running {
     interval: Duration,
     client: Client,
     sink: OtlpSink,
+    own: Arc<Own>,
+    /// Of the exporter.
+    resource: Vec<(String, String)>,
+}
+
+/// The process's own metrics, and the meter that shows them once something is sent.
+struct Own {
+    metrics: RuntimeMetrics,
+    meter: OnceLock<Meter>,
 }
 
 impl Running {
-    fn start(settings: &Arc<Settings>, otlp: &Otlp) -> Result<Self, SettingsError> {
+    fn start(settings: &Arc<Settings>, otlp: &Otlp, own: Arc<Own>) -> Result<Self, SettingsError> {
         let client = Client::start(otlp.client.clone())?;
-        let sink = OtlpSink::new(options(settings, otlp));
+        let options = options(settings, otlp);
+        let resource = options.resource.clone();
+        let sink = OtlpSink::new(options);
         let Otlp { interval, client: to, .. } = otlp;
         tracing::info!("sending metrics to {} by {} every {interval:?}", to.endpoint, to.protocol);
-        Ok(Self { settings: Arc::clone(settings), interval: *interval, client, sink })
+        Ok(Self { settings: Arc::clone(settings), interval: *interval, client, sink, own, resource })
     }
 
     /// Other settings; a sink that would stay the same keeps what it knows of ended series.
@@ -122,6 +138,7 @@ impl Running {
         let options = options(settings, otlp);
         if old.is_none_or(|old| self::options(&self.settings, old) != options) {
             self.end_series();
+            self.resource.clone_from(&options.resource);
             self.sink = OtlpSink::new(options);
         }
         self.interval = otlp.interval;
@@ -144,6 +161,10 @@ impl Running {
         let deadline = metrics.timeout.min(self.interval);
         let request = Collect::new(metrics.groups).max_age(metrics.max_age).deadline(deadline);
         let snapshot = app.collector.collect(request).await;
+        let meter = self.own.meter.get_or_init(|| Meter::new(&self.own.metrics));
+        if let Some(payload) = meter.payload(&self.resource) {
+            self.client.submit(payload);
+        }
         let mut end = pin!(end);
         let mut batches = self.sink.export(snapshot);
         loop {
@@ -194,6 +215,7 @@ fn says_where(key: &str) -> bool {
 struct Task {
     app: Arc<App>,
     running: Option<Running>,
+    own: Arc<Own>,
     orders: watch::Receiver<Order>,
     shown: Shown,
 }
@@ -247,7 +269,8 @@ impl Task {
         let applied = match (&mut self.running, &settings.otlp) {
             (None, None) => Ok(()),
             (Some(running), Some(otlp)) => running.apply(settings, otlp),
-            (None, Some(otlp)) => Running::start(settings, otlp).map(|running| self.running = Some(running)),
+            (None, Some(otlp)) => Running::start(settings, otlp, Arc::clone(&self.own))
+                .map(|running| self.running = Some(running)),
             (Some(running), None) => {
                 tracing::info!("no metrics are sent any more");
                 running.end_series();

@@ -11,7 +11,7 @@ use sink_prometheus::PrometheusSink;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::otlp::{Export, Reloads};
-use super::traces::Traces;
+use super::traces::{self, Traces};
 use super::{AppError, build, http, log::Log};
 use crate::config::settings::{Compression, Settings};
 use crate::config::{self, Inputs, Loaded};
@@ -67,9 +67,15 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
     let said = parts.host.unwrap_or_else(|| "simulated containers".to_owned());
     tracing::info!("container-exporter {}: {said}", env!("CARGO_PKG_VERSION"));
     tokio::spawn(say_what_was_found(Arc::clone(&app), url(server.local_addr()), parts.is_engine_named));
-    let export = Export::start(&app, &settings, parts.otlp)?;
-    let reloads =
-        Reload { inputs: inputs.clone(), app: Arc::clone(&app), registry, log, otlp: export.reloads() };
+    let export = Export::start(&app, &settings, metrics, parts.otlp)?;
+    let reloads = Reload {
+        inputs: inputs.clone(),
+        app: Arc::clone(&app),
+        registry,
+        log,
+        otlp: export.reloads(),
+        traces: traces.as_ref().map(Traces::courier),
+    };
     tokio::spawn(reloads.run(hangup, loaded));
 
     if let Some(traces) = &settings.traces {
@@ -261,6 +267,7 @@ struct Reload {
     registry: prometheus::Registry,
     log: Log,
     otlp: Reloads,
+    traces: Option<Arc<otlp_client::Courier>>,
 }
 
 impl Reload {
@@ -281,6 +288,8 @@ impl Reload {
             }
             let settings = Arc::new(newer.settings.clone());
             self.apply(&settings);
+            let old = loaded.settings.traces.as_ref();
+            traces::apply(self.traces.as_deref(), old, settings.traces.as_ref());
             tracing::info!("SIGHUP: configuration read again, {} keys changed", changes.applied.len());
             loaded = newer;
         }

@@ -33,6 +33,7 @@ use crate::config::settings;
 #[derive(Debug)]
 pub(super) struct Traces {
     provider: SdkTracerProvider,
+    courier: Arc<Courier>,
 }
 
 impl Traces {
@@ -42,8 +43,9 @@ impl Traces {
     /// A file of TLS that the settings name cannot be used.
     pub(super) fn start(traces: &settings::Traces, metrics: &RuntimeMetrics) -> Result<Self, SettingsError> {
         let settings::Traces { client, ratio, .. } = traces;
+        let courier = Arc::new(Courier::new(client.clone())?);
         let exporter = Exporter {
-            courier: Arc::new(Courier::new(client.clone())?),
+            courier: Arc::clone(&courier),
             timeout: client.timeout,
             runtime: Handle::current(),
             resource: ResourceAttributesWithSchema::default(),
@@ -58,7 +60,12 @@ impl Traces {
             .provider()
             .with_resource(resource::of_sdk(&traces.resource))
             .build();
-        Ok(Self { provider })
+        Ok(Self { provider, courier })
+    }
+
+    /// Where a reload sends them.
+    pub(super) fn courier(&self) -> Arc<Courier> {
+        Arc::clone(&self.courier)
     }
 
     /// What turns spans into the SDK's.
@@ -82,6 +89,27 @@ impl Traces {
         if let Ok(Err(error)) = ended {
             tracing::warn!("failed to send the last traces within {bound:?}: {error}");
         }
+    }
+}
+
+/// Other settings after a reload: where to and how changes at once, the rest with a restart.
+pub(super) fn apply(
+    courier: Option<&Courier>,
+    old: Option<&settings::Traces>,
+    new: Option<&settings::Traces>,
+) {
+    match (courier, new) {
+        (Some(courier), Some(new)) => {
+            // Files of TLS are read again, for they may hold others by now.
+            if old.map(|old| &old.client) != Some(&new.client) || new.client.endpoint.is_tls() {
+                if let Err(error) = courier.reconfigure(new.client.clone()) {
+                    tracing::error!("SIGHUP: traces are sent as before: {error}");
+                }
+            }
+        }
+        (None, Some(_)) => tracing::warn!("SIGHUP: traces are sent only after a restart"),
+        (Some(_), None) => tracing::warn!("SIGHUP: traces are sent as before until a restart"),
+        (None, None) => {}
     }
 }
 

@@ -6,6 +6,7 @@
 mod answers;
 mod compression;
 mod connections;
+mod courier;
 mod lines;
 mod receiver;
 mod retries;
