@@ -35,6 +35,7 @@ pub(super) fn fill(shared: &Shared, sample: &mut Sample) {
     sample.set(ids::COLLECTION_SECONDS, Reading::Value(Value::Nanos(counts.collection_nanos.get())));
     sample.set(ids::TIMED_OUT, Reading::int(counts.timed_out.get()));
     sample.set(ids::FINAL_SAMPLES_MISSED, Reading::int(counts.final_samples_missed.get()));
+    shared.pool.tell_of_stuck();
     sample.set(ids::STUCK_WORKERS, Reading::int(shared.pool.stuck() as u64));
     let kept = shared.sampler.kept_fds();
     sample.set(ids::KEPT_FDS, kept.map_or(Reading::Absent(Absence::NotCollected), Reading::int));

@@ -31,6 +31,8 @@ const THREADS_MAX_FACTOR: usize = 4;
 
 /// A thread that has been in one item for so long hangs there: reading a container takes some hundred microseconds.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(200);
+/// From then on a person is told: on a busy machine a thread may wait for a processor as long as others hang.
+const TOLD_AFTER: Duration = Duration::from_secs(4);
 
 /// A list of items that threads work off.
 pub(super) struct Job {
@@ -136,13 +138,6 @@ impl Pool {
     pub(super) fn replace_stuck(&self) {
         let mut queue = lock(&self.0.queue);
         let stuck = self.0.stuck(&queue);
-        if stuck > 0 && !self.0.told.swap(true, Relaxed) {
-            tracing::warn!(
-                threads = stuck,
-                "a read of the kernel's files does not return: its container has no numbers until it does, the others go on; \
-                 later ones are only counted"
-            );
-        }
         if queue.idle > 0 {
             self.0.wake.notify_one();
         } else if stuck > 0 {
@@ -153,6 +148,18 @@ impl Pool {
     /// Threads that hang.
     pub(super) fn stuck(&self) -> usize {
         self.0.stuck(&lock(&self.0.queue))
+    }
+
+    /// Says once that a thread hangs. Each collection calls this.
+    pub(super) fn tell_of_stuck(&self) {
+        let threads = self.0.in_one_item_for(TOLD_AFTER, &lock(&self.0.queue));
+        if threads > 0 && !self.0.told.swap(true, Relaxed) {
+            tracing::warn!(
+                threads,
+                "a read of the kernel's files does not return: its container has no numbers until it does, the others go on; \
+                 later ones are only counted"
+            );
+        }
     }
 
     /// Ends the threads once they are idle.
@@ -168,10 +175,14 @@ impl State {
     }
 
     fn stuck(&self, queue: &Queue) -> usize {
+        self.in_one_item_for(STUCK_AFTER, queue)
+    }
+
+    fn in_one_item_for(&self, time: Duration, queue: &Queue) -> usize {
         let now = self.millis();
         let hangs = |worker: &&Arc<Worker>| match worker.0.load(Relaxed) {
             0 => false,
-            began => u128::from(now.saturating_sub(began)) >= STUCK_AFTER.as_millis(),
+            began => u128::from(now.saturating_sub(began)) >= time.as_millis(),
         };
         queue.workers.iter().filter(hangs).count()
     }

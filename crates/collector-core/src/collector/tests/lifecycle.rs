@@ -201,3 +201,15 @@ async fn a_container_whose_process_is_named_later_is_opened_again() {
     assert_eq!(rig.opens("a"), 2, "nothing is new");
     assert_eq!(rig.exits().await, []);
 }
+
+#[tokio::test]
+async fn a_start_that_was_dated_too_late_is_the_same_one() {
+    let rig = Rig::new();
+    let run = running("a", 1);
+    let mut by_event = run.clone();
+    by_event.started_at = run.started_at.map(|at| at + Duration::from_secs(3));
+    rig.start(&by_event).await;
+    rig.upsert(&run).await;
+    assert_eq!(rig.exits().await, []);
+    assert_eq!(restarts(&rig, "a").await, 0);
+}
