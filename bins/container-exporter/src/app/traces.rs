@@ -101,10 +101,11 @@ pub(super) fn apply(
     match (courier, new) {
         (Some(courier), Some(new)) => {
             // Files of TLS are read again, for they may hold others by now.
-            if old.map(|old| &old.client) != Some(&new.client) || new.client.endpoint.is_tls() {
-                if let Err(error) = courier.reconfigure(new.client.clone()) {
-                    tracing::error!("SIGHUP: traces are sent as before: {error}");
-                }
+            let is_other = old.map(|old| &old.client) != Some(&new.client);
+            if (is_other || new.client.endpoint.is_tls())
+                && let Err(error) = courier.reconfigure(new.client.clone())
+            {
+                tracing::error!("SIGHUP: traces are sent as before: {error}");
             }
         }
         (None, Some(_)) => tracing::warn!("SIGHUP: traces are sent only after a restart"),

@@ -18,8 +18,7 @@ fn traces_have_an_endpoint_of_their_own_and_share_the_base() {
         assert_eq!(found.as_deref(), expect);
     };
     let said = |text: &str| Some(Said::new(text.to_owned(), "the test"));
-    let mut values = Values::default();
-    values.metrics_endpoint = said("http://m/x");
+    let mut values = Values { metrics_endpoint: said("http://m/x"), ..Values::default() };
     check(&values, None);
     values.grpc_endpoint = said("http://g:4317");
     check(&values, Some("grpc http://g:4317"));
