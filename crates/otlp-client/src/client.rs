@@ -93,7 +93,7 @@ impl Client {
         if left.payloads > 0 {
             let endpoint = &self.targets.borrow().settings.endpoint;
             tracing::warn!(
-                "{} data points were not delivered to {endpoint} before the end: it did not take them within {bound:?}",
+                "{} data points were not delivered to {endpoint} before the end: it did not take them within {bound:.1?}",
                 left.points
             );
         }

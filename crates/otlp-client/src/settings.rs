@@ -180,8 +180,8 @@ pub struct Settings {
 impl Settings {
     /// The timeout that the specification has: ten seconds.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
-    /// Room for two of the largest payloads: 8 MiB.
-    pub const QUEUE_BYTES_MAX: usize = 8 << 20;
+    /// Room for one of the largest payloads and what waits behind it: 6 MiB.
+    pub const QUEUE_BYTES_MAX: usize = 6 << 20;
 
     pub(crate) fn new(endpoint: Endpoint, protocol: Protocol) -> Self {
         Self {

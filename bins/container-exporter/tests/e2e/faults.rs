@@ -12,6 +12,8 @@ mod link;
 mod made;
 mod mounts;
 mod proxy;
+#[cfg(feature = "soak")]
+mod receiver;
 mod sandbox;
 #[cfg(feature = "soak")]
 mod soak;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{crowd, engine, flat};
+use super::{crowd, engine, flat, receiver};
 use crate::harness::LiveRestore;
 
 /// What the issue of all this asks for is an hour.
@@ -40,6 +40,11 @@ fn an_engine_away_for_ten_minutes_with_live_restore() {
 #[test]
 fn an_engine_away_for_ten_minutes_without_live_restore() {
     engine::killed_and_restarted(LiveRestore::Off, part(Duration::from_mins(10)));
+}
+
+#[test]
+fn no_receiver_of_otlp_for_ten_minutes() {
+    receiver::away_for(part(Duration::from_mins(10)));
 }
 
 #[test]
