@@ -199,7 +199,9 @@ impl Sender {
     async fn export(&mut self, payload: &Payload) -> End {
         let deadline = Instant::now() + self.target.settings.timeout;
         let mut body: Option<(Compression, Bytes)> = None;
+        let mut is_told = false;
         loop {
+            let begun = Instant::now();
             let attempt = timeout_at(deadline, self.attempt(payload, &mut body, deadline)).await;
             let (at_least, trouble, why) = match attempt {
                 Ok(Verdict::Taken { rejected, message }) => return self.taken(rejected, &message),
@@ -223,7 +225,12 @@ impl Sender {
                     (None, Trouble::Slow, format!("it does not answer within {timeout:?}: is it overloaded?"))
                 }
             };
-            self.trouble(trouble, &why);
+            // A try that hardly had time says nothing of the receiver; those before it have.
+            let had_time = begun.elapsed() >= self.target.settings.timeout / 2;
+            if trouble != Trouble::Slow || had_time || !is_told {
+                self.trouble(trouble, &why);
+            }
+            is_told = true;
             let wait = self.backoff.next(self.target.settings.timeout);
             let not_before = Instant::now() + at_least.map_or(wait, |least| wait.max(least.min(WAIT_MAX)));
             self.not_before = Some(not_before);

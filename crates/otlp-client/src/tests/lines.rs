@@ -98,6 +98,20 @@ async fn one_line_says_what_is_wrong_and_one_that_it_is_right_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_try_that_hardly_had_time_is_not_called_slow() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let busy = || Reply::Status(503, vec![("retry-after", "7".to_owned())]);
+    let (stats, _) = send_one(settings(Protocol::HttpProtobuf), [busy(), Reply::Silence]).await;
+    assert_eq!(failed(&stats), [(DropReason::Timeout, 7)]);
+    check(&lines, &[&["WARN", "503"]]);
+    // One that had its time is.
+    let (stats, _) = send_one(settings(Protocol::HttpProtobuf), [Reply::Silence]).await;
+    assert_eq!(failed(&stats), [(DropReason::Timeout, 7)]);
+    check(&lines, &[&["WARN", "does not answer within 10s"]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_compression_is_told_once() {
     let lines = Lines::default();
     let _guard = lines.listen();
