@@ -38,7 +38,7 @@ struct Bench<'a> {
 }
 
 /// The lines, for `--only`.
-const LINES: [&str; 13] = [
+const LINES: [&str; 14] = [
     "size",
     "encoding",
     "otlp",
@@ -46,6 +46,7 @@ const LINES: [&str; 13] = [
     "memory-cgroups",
     "growth",
     "spans",
+    "own-spans",
     "collection",
     "scrape",
     "response",
@@ -104,6 +105,7 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode> {
     bench.line("memory-cgroups", simulated::memory_of_cgroups)?;
     bench.line("growth", simulated::growth)?;
     bench.line("spans", spans::wrappers)?;
+    bench.line("own-spans", spans::own)?;
     if !options.peer.is_empty() || LINES[7..].iter().any(|line| bench.wants(line)) {
         let lab = Lab::open(options.engine.as_deref())?;
         let done = on_containers(&mut bench, &lab);

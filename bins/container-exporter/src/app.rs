@@ -6,6 +6,7 @@ mod engines;
 mod health;
 mod http;
 mod json;
+mod lines;
 mod log;
 mod meter;
 mod once;

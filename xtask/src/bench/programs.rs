@@ -13,15 +13,17 @@ pub(crate) struct Programs {
     pub(crate) collection: PathBuf,
     pub(crate) throughput: PathBuf,
     pub(crate) spans: PathBuf,
+    pub(crate) own_spans: PathBuf,
     pub(crate) otlp_throughput: PathBuf,
 }
 
 /// Package, features and example.
-const EXAMPLES: [(&str, &str, &str); 5] = [
+const EXAMPLES: [(&str, &str, &str); 6] = [
     ("cgroup-reader", "", "bench_floor"),
     ("collector-core", "kernel", "bench_collection"),
     ("exposition", "registry", "throughput"),
     ("runtime-metrics", "spans", "bench_spans"),
+    ("container-exporter", "", "bench_own_spans"),
     ("sink-otlp", "", "otlp_throughput"),
 ];
 
@@ -42,6 +44,7 @@ impl Programs {
             collection: example("bench_collection"),
             throughput: example("throughput"),
             spans: example("bench_spans"),
+            own_spans: example("bench_own_spans"),
             otlp_throughput: example("otlp_throughput"),
         })
     }

@@ -1,4 +1,4 @@
-//! The line of the wrappers around a service's spans.
+//! The lines of spans: of the wrappers around a service's, and of the exporter's own.
 
 use super::figure::{Row, Shape};
 use super::{Bench, figure};
@@ -26,6 +26,27 @@ pub(super) fn wrappers(bench: &Bench<'_>) -> Result<Vec<Row>> {
     match rows.iter().all(|row| row.figure.rounds > 1) {
         true => Ok(rows),
         false => Err(Error::failed("the example `bench_spans` printed too few rounds")),
+    }
+}
+
+/// What a span of the exporter's own costs where nobody wants it.
+pub(super) fn own(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let mut text = String::new();
+    for _ in 0..bench.rounds(3, 1) {
+        let mut program = process::command(&bench.programs.own_spans, &[]);
+        text += &process::succeed(&mut program, When::Working)?.text();
+    }
+    let median = |name| figure(numbers(&text, 1, name)).map(|figure| figure.median * 1e9);
+    let note = format!(
+        "{:.0} ns where traces are sent, but not this one; {:.0} ns where this one is",
+        median("unsampled")?,
+        median("sampled")?
+    );
+    let what = "CPU of a span of the exporter where no traces are sent".to_owned();
+    let row = Row::new(what, Shape::Nanoseconds, figure(numbers(&text, 1, "off"))?, 10e-9).note(note);
+    match row.figure.rounds > 1 {
+        true => Ok(vec![row]),
+        false => Err(Error::failed("the example `bench_own_spans` printed too few rounds")),
     }
 }
 

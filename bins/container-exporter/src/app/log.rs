@@ -5,15 +5,16 @@ use std::io::stderr;
 
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
-use tracing::{Event, Metadata, Subscriber, subscriber::Interest};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::{self, Filter, SubscriberExt as _};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use super::lines::Lines;
 use super::traces::Traces;
 use crate::config::settings::{LogFormat, LogLevel, Logging};
 
@@ -62,23 +63,6 @@ fn filter(level: LogLevel) -> LevelFilter {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    }
-}
-
-/// What becomes a line: events of the level. Spans do not, so that nobody makes one that is not traced.
-struct Lines(reload::Layer<LevelFilter, Registry>);
-
-impl Filter<Registry> for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>, context: &layer::Context<'_, Registry>) -> bool {
-        metadata.is_event() && Filter::enabled(&self.0, metadata, context)
-    }
-
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.is_event() { Filter::callsite_enabled(&self.0, metadata) } else { Interest::never() }
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Filter::max_level_hint(&self.0)
     }
 }
 
