@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
+use test_support::RecordedEngine;
 
 /// The longest that anything is waited for; nothing here takes more than a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -133,13 +134,17 @@ struct Exporter {
 impl Exporter {
     /// Batches are sent after so many milliseconds.
     fn start(config: &str, batch_ms: &str) -> Self {
+        Self::of("sim:3", config, batch_ms)
+    }
+
+    fn of(source: &str, config: &str, batch_ms: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config.toml");
         std::fs::write(&path, config).expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_container-exporter"))
             .env_clear()
             .env("OTEL_BSP_SCHEDULE_DELAY", batch_ms)
-            .args(["--source", "sim:3", "--listen", "127.0.0.1:0", "--config"])
+            .args(["--source", source, "--listen", "127.0.0.1:0", "--config"])
             .arg(&path)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -300,6 +305,31 @@ fn the_caller_decides_and_else_the_ratio() {
         assert_eq!(requests.len(), if begins { 3 } else { 1 }, "{requests:?}");
         assert!(!requests.iter().any(|trace| trace == unsampled), "{requests:?}");
     }
+}
+
+#[test]
+fn a_list_of_an_engine_is_a_trace_of_its_own() {
+    let (sockets, socket) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let engine = RecordedEngine::start();
+            sockets.send(engine.socket()).expect("the test waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    let socket = socket.recv().expect("an engine");
+    let receiver = Receiver::start();
+    let config = format!(
+        "[docker]\nsocket_path = {socket:?}\n[traces]\nendpoint = \"http://{}/v1/traces\"\nratio = 1\n",
+        receiver.address
+    );
+    let _exporter = Exporter::of("docker", &config, "50");
+    let span = receiver.span("list");
+    assert_eq!((span.kind, span.parent_span_id.len()), (SpanKind::Client as i32, 0));
+    let source = span.attributes.iter().find(|attribute| attribute.key == "source").expect("a source");
+    let source = source.value.as_ref().and_then(|value| value.value.clone());
+    assert_eq!(source, Some(Value::StringValue("docker".to_owned())));
 }
 
 #[test]

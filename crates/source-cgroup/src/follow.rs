@@ -7,6 +7,7 @@ use std::time::Duration;
 use cgroup_reader::{Host, HostError, ScanLimits};
 use collector_core::{Change, Changes, Closed, Container, EngineInfo, Hearing, SourceCounters, SourceStatus};
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 
 use crate::Options;
 use crate::scanner::SETTLE;
@@ -120,7 +121,7 @@ impl Following {
             });
             // It fails only where the runtime is ending.
             let (back, look) = tokio::select! {
-                scanned = scan => scanned.map_err(|_| Closed)?,
+                scanned = scan.instrument(tracing::info_span!("scan", source = "cgroup")) => scanned.map_err(|_| Closed)?,
                 () = changes.closed() => return Err(Closed),
             };
             eyes = back;

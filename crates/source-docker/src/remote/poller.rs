@@ -12,6 +12,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, sleep_until},
 };
+use tracing::Instrument as _;
 
 use super::{
     Polled, REQUESTS_MAX, StatsOptions,
@@ -224,7 +225,8 @@ pub(super) async fn run(board: Arc<Board>, options: Options, counts: Arc<Request
                 board.answered(&due, Err(Absence::NotReachable));
                 continue;
             };
-            open.spawn(ask(board.clone(), client.clone(), api, due));
+            let span = tracing::info_span!("stats", otel.kind = "client", container.id = due.id.as_str());
+            open.spawn(ask(board.clone(), client.clone(), api, due).instrument(span));
         }
         tokio::select! {
             Some(_) = open.join_next() => {}
