@@ -52,7 +52,7 @@ pub(crate) struct TestOptions {
     /// Run only these steps (comma-separated); `--only help` lists them.
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Run the end-to-end tests on these hosts of the lab only (comma-separated), beside this machine's own engine.
+    /// Also run the end-to-end tests on these hosts of the lab (comma-separated), which are built beside the compile.
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     pub(crate) hosts: Vec<Host>,
     /// Leave the engine running after the tests, to look at; `cargo xtask lab down` ends it.
