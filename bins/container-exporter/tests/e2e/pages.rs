@@ -29,11 +29,9 @@ fn target(profile: &str) -> String {
     format!("/metrics?profile={profile}")
 }
 
-#[test]
-fn a_real_prometheus_reads_both_profiles_in_each_format() {
-    let Some(scope) = Scope::new("formats") else { return };
-    let _containers = containers(&scope);
-    let exporter = scope.exporter().start();
+/// Waits until all that will be on the page of [`containers`] is there.
+#[track_caller]
+fn await_all(exporter: &Exporter) {
     // A percentage needs two readings, and a walk through a layer its time.
     exporter.await_page("all that will be there is there", |page| {
         let twice = ["container_cpu_usage_percent", "container_fs_usage_bytes"];
@@ -41,6 +39,14 @@ fn a_real_prometheus_reads_both_profiles_in_each_format() {
         // An engine says what it is after its list.
         (all && !page.all("container_exporter_engine_info", &[]).is_empty()).then_some(())
     });
+}
+
+#[test]
+fn a_real_prometheus_reads_both_profiles_in_each_format() {
+    let Some(scope) = Scope::new("formats") else { return };
+    let _containers = containers(&scope);
+    let exporter = scope.exporter().start();
+    await_all(&exporter);
     for profile in ["native", "cadvisor"] {
         let expected = names(&exporter.scrape_at(&target(profile)));
         for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
@@ -93,6 +99,7 @@ fn a_page_is_well_formed_and_its_order_stays() {
     let Some(scope) = Scope::new("order") else { return };
     let _containers = containers(&scope);
     let exporter = scope.exporter().start();
+    await_all(&exporter);
     for profile in ["native", "cadvisor"] {
         let text = |_| exporter.get(&target(profile), &[]).text().to_owned();
         let [first, second] = [0, 1].map(text);
@@ -126,6 +133,7 @@ fn a_part_of_a_page_can_be_asked_for() {
     let Some(scope) = Scope::new("parts") else { return };
     let _containers = containers(&scope);
     let exporter = scope.exporter().start();
+    await_all(&exporter);
     let whole = names(&exporter.scrape());
     let cpu = names(&exporter.scrape_at("/metrics?collect[]=cpu"));
     assert!(cpu.contains("container_cpu_usage_seconds_total") && !cpu.contains("container_memory_rss"));
