@@ -1,177 +1,50 @@
 //! The built program sends its metrics: by both protocols, through reloads, outages and its end.
 
-use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/receiver.rs"]
+mod receiver;
 
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::collections::BTreeSet;
+
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use prost::Message as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-/// The longest that anything is waited for; nothing here takes more than a few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+use program::{Exporter, PATIENCE};
 
-/// What a receiver got.
-#[derive(Clone)]
-struct Seen {
-    headers: HeaderMap,
-    request: ExportMetricsServiceRequest,
-}
-
-/// A receiver of both protocols, which takes everything.
-struct Receiver {
-    address: SocketAddr,
-    seen: Arc<(Mutex<Vec<Seen>>, Condvar)>,
-}
+type Receiver = receiver::Receiver<ExportMetricsServiceRequest>;
+type Seen = receiver::Seen<ExportMetricsServiceRequest>;
 
 impl Receiver {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("bound");
-        listener.set_nonblocking(true).expect("a socket");
-        let seen = Arc::<(Mutex<Vec<Seen>>, Condvar)>::default();
-        let kept = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(serve(listener, kept));
-        });
-        Self { address, seen }
+        // The exporter's own traces come to the same endpoint.
+        Self::of(|path| !path.contains("trace"))
     }
 
     /// Waits for what is found among that which came so far.
     #[track_caller]
-    fn wait<T>(&self, what: &str, mut find: impl FnMut(&[Seen]) -> Option<T>) -> T {
-        let (seen, came) = &*self.seen;
-        let mut found = None;
-        let seen = seen.lock().expect("seen");
-        let (_seen, waited) = came
-            .wait_timeout_while(seen, PATIENCE, |seen| {
-                found = find(seen);
-                found.is_none()
-            })
-            .expect("seen");
-        assert!(!waited.timed_out(), "{what} did not come");
-        found.expect("waited for it")
+    fn wait<T>(&self, what: &str, find: impl FnMut(&[Seen]) -> Option<T>) -> T {
+        self.find(find).unwrap_or_else(|_| panic!("{what} did not come"))
     }
 
     fn count(&self) -> usize {
-        self.seen.0.lock().expect("seen").len()
+        self.seen().len()
     }
 }
 
-async fn serve(listener: TcpListener, seen: Arc<(Mutex<Vec<Seen>>, Condvar)>) {
-    let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-    while let Ok((stream, _)) = listener.accept().await {
-        let seen = Arc::clone(&seen);
-        let service = hyper::service::service_fn(move |request| answer(request, Arc::clone(&seen)));
-        tokio::spawn(async move {
-            let connection = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-            // The exporter is stopped in the middle of what it does.
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    seen: Arc<(Mutex<Vec<Seen>>, Condvar)>,
-) -> Result<Response<http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>>, hyper::Error> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
-    let is_grpc = head.headers["content-type"] == "application/grpc";
-    let message = if is_grpc { body.slice(5..) } else { body };
-    let mut plain = Vec::new();
-    let encoding = head.headers.get("content-encoding").or(head.headers.get("grpc-encoding"));
-    match encoding.map(|encoding| encoding.as_bytes()) {
-        Some(b"gzip") => drop(flate2::read::GzDecoder::new(&*message).read_to_end(&mut plain).expect("gzip")),
-        _ => plain.extend_from_slice(&message),
-    }
-    // The exporter's own traces come to the same endpoint.
-    if !head.uri.path().contains("trace") {
-        let request = ExportMetricsServiceRequest::decode(&*plain).expect("an export request");
-        seen.0.lock().expect("seen").push(Seen { headers: head.headers, request });
-        seen.1.notify_all();
-    }
-    if !is_grpc {
-        return Ok(Response::new(Full::default().boxed()));
-    }
-    let trailers = HeaderMap::from_iter([(
-        http::HeaderName::from_static("grpc-status"),
-        http::HeaderValue::from_static("0"),
-    )]);
-    let body = Full::new(Bytes::from_static(&[0; 5])).with_trailers(async move { Some(Ok(trailers)) });
-    let response = Response::builder().header("content-type", "application/grpc").body(body.boxed());
-    Ok(response.expect("a response"))
-}
-
-/// A running exporter of simulated containers.
-struct Exporter {
-    child: Child,
-    config: PathBuf,
-    _folder: tempfile::TempDir,
-    address: String,
-    log: Arc<Mutex<Vec<String>>>,
+/// An exporter of simulated containers.
+#[track_caller]
+fn start(config: &str) -> Exporter {
+    Exporter::start("sim:20", &[], config)
 }
 
 impl Exporter {
-    fn start(config: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("config.toml");
-        std::fs::write(&path, config).expect("written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_container-exporter"))
-            .env_clear()
-            .args(["--source", "sim:20", "--listen", "127.0.0.1:0", "--config"])
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut log = Vec::new();
-        let address = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("it ended: {log:#?}")).expect("text");
-            log.push(line.clone());
-            if let Some((_, rest)) = line.split_once("serving http://") {
-                break rest.trim_end_matches("/metrics").to_owned();
-            }
-        };
-        let log = Arc::new(Mutex::new(log));
-        let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                kept.lock().expect("the log").push(line);
-            }
-        });
-        Self { child, config: path, _folder: folder, address, log }
-    }
-
-    fn log(&self) -> Vec<String> {
-        self.log.lock().expect("the log").clone()
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        kill_process(pid, signal).expect("it runs");
-    }
-
     /// The value of a series of the page.
     fn value(&self, series: &str) -> Option<f64> {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        write!(stream, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("a page");
+        let page = self.page("");
         let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(line.trim().parse().expect("a number"))
     }
@@ -188,9 +61,7 @@ impl Exporter {
             assert!(started.elapsed() < PATIENCE, "{series} is {found:?}: {:#?}", self.log());
         }
     }
-}
 
-impl Exporter {
     /// Scrapes until the series is gone.
     #[track_caller]
     fn await_gone(&self, series: &str) {
@@ -198,13 +69,6 @@ impl Exporter {
         while self.value(series).is_some() {
             assert!(started.elapsed() < PATIENCE, "{series} stays: {:#?}", self.log());
         }
-    }
-}
-
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -226,7 +90,7 @@ fn attributes(seen: &[Seen], key: &str) -> BTreeSet<String> {
 fn every_container_arrives_by_both_protocols() {
     for (protocol, compression) in [("grpc", "gzip"), ("http/protobuf", "none")] {
         let receiver = Receiver::start();
-        let exporter = Exporter::start(&format!(
+        let exporter = start(&format!(
             "[telemetry]\nservice_name = \"shop\"\n[otlp]\nendpoint = \"http://{}\"\nprotocol = \"{protocol}\"\n\
              compression = \"{compression}\"\ninterval = 1\nheaders = {{ x-scope = \"s3cret\" }}\n\
              resource_attributes = {{ \"host.name\" = \"here\", team = \"core\" }}\n",
@@ -269,7 +133,7 @@ fn every_container_arrives_by_both_protocols() {
 #[test]
 fn the_process_and_its_runtime_leave_with_each_export() {
     let receiver = Receiver::start();
-    let exporter = Exporter::start(&format!(
+    let exporter = start(&format!(
         "[telemetry]\nservice_name = \"shop\"\n[otlp]\nendpoint = \"http://{}\"\ninterval = 1\n\
          [traces]\nratio = 1\n",
         receiver.address
@@ -303,8 +167,7 @@ fn the_process_and_its_runtime_leave_with_each_export() {
 fn the_end_of_the_process_sends_the_last_numbers() {
     let receiver = Receiver::start();
     let endpoint = receiver.address;
-    let mut exporter =
-        Exporter::start(&format!("[otlp]\nendpoint = \"http://{endpoint}\"\ninterval = 3600\n"));
+    let mut exporter = start(&format!("[otlp]\nendpoint = \"http://{endpoint}\"\ninterval = 3600\n"));
     receiver.wait("the first export", |seen| (!seen.is_empty()).then_some(()));
     exporter.await_value("container_exporter_otlp_queue_bytes", |bytes| bytes == 0.0);
     let before = receiver.count();
@@ -316,7 +179,7 @@ fn the_end_of_the_process_sends_the_last_numbers() {
 #[test]
 fn a_reload_changes_endpoint_and_headers_and_switches_it_on_and_off() {
     let (first, second) = (Receiver::start(), Receiver::start());
-    let exporter = Exporter::start("[general]\ninterval = 1\n");
+    let exporter = start("[general]\ninterval = 1\n");
     assert_eq!(exporter.value("container_exporter_otlp_points_exported_total"), None);
     let reload = |config: &str| {
         std::fs::write(&exporter.config, format!("[general]\ninterval = 1\n{config}")).expect("written");
@@ -342,7 +205,7 @@ fn a_reload_changes_endpoint_and_headers_and_switches_it_on_and_off() {
 #[test]
 fn series_end_where_a_reload_calls_them_otherwise_or_switches_them_off() {
     let receiver = Receiver::start();
-    let exporter = Exporter::start("[general]\ninterval = 1\n");
+    let exporter = start("[general]\ninterval = 1\n");
     let reload = |rest: &str| {
         std::fs::write(&exporter.config, format!("[general]\ninterval = 1\n{rest}")).expect("written");
         exporter.signal(Signal::HUP);
@@ -377,9 +240,8 @@ fn without_a_receiver_pages_are_served_and_one_line_says_so() {
     let port = tokio::net::TcpSocket::new_v4().expect("a socket");
     port.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let endpoint = port.local_addr().expect("bound");
-    let exporter = Exporter::start(&format!(
-        "[otlp]\nendpoint = \"http://me:s3cret@{endpoint}\"\ninterval = 1\ntimeout = 1\n"
-    ));
+    let exporter =
+        start(&format!("[otlp]\nendpoint = \"http://me:s3cret@{endpoint}\"\ninterval = 1\ntimeout = 1\n"));
     let lost = "container_exporter_otlp_points_failed_total{reason=\"timeout\"}";
     let first = exporter.await_value(lost, |points| points > 0.0);
     exporter.await_value(lost, |points| points > 2.0 * first);

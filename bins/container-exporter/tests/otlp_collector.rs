@@ -2,6 +2,9 @@
 //!
 //! `CONTAINER_EXPORTER_OTELCOL` names the program, built from `otelcol-builder.yaml` beside this file.
 
+#[path = "support/simulated.rs"]
+mod simulated;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,13 +13,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use collector_core::{Collector as Containers, Groups, Options as CollectorOptions, Request, Snapshot};
+use collector_core::Snapshot;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric::Data};
 use otlp_client::{Client, Compression, Payload, Protocol, Said, Values};
 use prost::Message as _;
+use simulated::snapshot;
 use sink_otlp::{Options, OtlpSink};
-use source_sim::{HeldClock, SimInventory, SimSampler};
 use tempfile::TempDir;
 
 /// How long anything may take on a machine that is busy.
@@ -120,18 +123,6 @@ impl Drop for Collector {
         _ = self.child.kill();
         _ = self.child.wait();
     }
-}
-
-/// Thirty simulated containers at one moment.
-async fn snapshot() -> Arc<Snapshot> {
-    let clock = HeldClock::new(SystemTime::now());
-    let inventory = SimInventory::new(30, 7).with_clock(clock.clone());
-    let sampler = SimSampler::new(clock, 7);
-    let options = CollectorOptions::default();
-    let containers =
-        Containers::start(options, vec![Arc::new(inventory)], Arc::new(sampler), Box::new(|_| {}));
-    containers.wait_until(|containers| containers.known().len() == 30).await;
-    containers.collect(Request::new(Groups::all())).await
 }
 
 /// Every point with what stands around it: Resource, scope, metric.

@@ -3,6 +3,9 @@
 //! `CONTAINER_EXPORTER_PROMETHEUS` names the program, which then has to take OTLP. Without it the one on PATH is tried, which
 //! often does not: Debian's and Ubuntu's builds leave the receiver out.
 
+#[path = "support/simulated.rs"]
+mod simulated;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -11,14 +14,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use collector_core::catalogue::{Dimension, ids};
 use collector_core::{
-    Absence, Collector, Container, ContainerId, ContainerSample, Engine, Groups, Options as CollectorOptions,
-    Reading, Request, Sample, Snapshot, State, Value as Number,
+    Absence, Container, ContainerId, ContainerSample, Engine, Reading, Sample, Snapshot, State,
+    Value as Number,
 };
 use otlp_client::{Client, Payload, Said, Values};
 use serde_json::Value;
+use simulated::snapshot;
 use sink_otlp::{Identity, Names, Options, OtlpSink};
 use sink_prometheus::{PageRequest, PrometheusSink};
-use source_sim::{HeldClock, SimInventory, SimSampler};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -156,17 +159,6 @@ impl Drop for Prometheus {
         _ = self.child.kill();
         _ = self.child.wait();
     }
-}
-
-/// Thirty simulated containers at one moment.
-async fn snapshot() -> Arc<Snapshot> {
-    let clock = HeldClock::new(SystemTime::now());
-    let inventory = SimInventory::new(30, 7).with_clock(clock.clone());
-    let sampler = SimSampler::new(clock, 7);
-    let options = CollectorOptions::default();
-    let collector = Collector::start(options, vec![Arc::new(inventory)], Arc::new(sampler), Box::new(|_| {}));
-    collector.wait_until(|collector| collector.known().len() == 30).await;
-    collector.collect(Request::new(Groups::all())).await
 }
 
 /// The series of the page.
