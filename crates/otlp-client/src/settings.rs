@@ -180,8 +180,8 @@ pub struct Settings {
 impl Settings {
     /// The timeout that the specification has: ten seconds.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
-    /// Room for one of the largest payloads and what waits behind it: 6 MiB.
-    pub const QUEUE_BYTES_MAX: usize = 6 << 20;
+    /// Room for one of the largest payloads and a little behind it: 4 MiB.
+    pub const QUEUE_BYTES_MAX: usize = 4 << 20;
 
     pub(crate) fn new(endpoint: Endpoint, protocol: Protocol) -> Self {
         Self {

@@ -280,7 +280,7 @@ pub(crate) const KEYS: &[Key] = &[
         "Where a container's identity stands: on its resource, on each data point, or on both.").reload(),
     Key::new("otlp.names", Kind::Choice(&["semconv", "prometheus"]), Preset::Is("\"semconv\""),
         "How metrics are called: by OpenTelemetry's semantic conventions, or as on the page.").reload(),
-    Key::new("otlp.queue_bytes_max", Kind::Integer { min: 4_194_304, max: 1_073_741_824 }, Preset::Is("6291456"),
+    Key::new("otlp.queue_bytes_max", Kind::Integer { min: 4_194_304, max: 1_073_741_824 }, Preset::Is("4194304"),
         "The most bytes that wait to be sent, before compression; beyond it the oldest are dropped and counted.").reload(),
 
     Key::new("traces.exporter", Kind::Choice(&["otlp", "none"]), Preset::Is("\"otlp\""),
