@@ -28,6 +28,8 @@ pub(crate) enum Task {
     Layers,
     /// Write the generated files, or check that they are up to date.
     Codegen(CodegenOptions),
+    /// Write the dashboards, rules and alerts that derive from the catalogue, or check that they are up to date.
+    GenDashboards(GenDashboardsOptions),
     /// Feed every parser of foreign bytes what libFuzzer comes up with. Needs nightly and a C++ compiler.
     Fuzz(FuzzOptions),
     /// Run the long forms of the faults' tests: churn, outages, collections without end.
@@ -111,6 +113,26 @@ pub(crate) struct CodegenOptions {
     /// Write nothing; fail with a diff when a file is stale.
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+/// What `cargo xtask gen-dashboards` does.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct GenDashboardsOptions {
+    /// Write nothing; fail with a diff when a file is stale.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Under whose names the metrics are asked for: native or cadvisor. Another than native wants --out.
+    #[arg(long, value_name = "NAME", default_value = "native")]
+    pub(crate) profile: String,
+    /// Only the files whose path contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Write below this directory instead of the repository.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<std::path::PathBuf>,
+    /// Another threshold, duration or severity than the default, such as alert.MemoryNearLimit.threshold=0.8. Wants --out.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// The test hosts.

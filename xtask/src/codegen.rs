@@ -75,7 +75,7 @@ fn output_of(binary: &Path, arguments: &[&str]) -> Result<String> {
     Ok(text)
 }
 
-fn write(file: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(file: &Path, text: &str) -> Result<()> {
     if let Some(directory) = file.parent() {
         std::fs::create_dir_all(directory).context(|| format!("failed to create {}", directory.display()))?;
     }
@@ -83,7 +83,7 @@ fn write(file: &Path, text: &str) -> Result<()> {
 }
 
 /// A unified diff from the checked-in file to the fresh text.
-fn diff(file: &Path, fresh: &str) -> Result<String> {
+pub(crate) fn diff(file: &Path, fresh: &str) -> Result<String> {
     let scratch: PathBuf = std::env::temp_dir().join(format!("codegen-{}", std::process::id()));
     write(&scratch, fresh)?;
     let name = file.display().to_string();

@@ -11,6 +11,7 @@ mod codegen;
 mod engine;
 mod error;
 mod fuzz;
+mod gen_dashboards;
 mod install;
 mod lab;
 mod layers;
@@ -50,6 +51,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::run(&options),
         Task::Layers => layers::run().map(|summary| done(&summary)),
         Task::Codegen(options) => codegen::run(&options).map(|summary| done(&summary)),
+        Task::GenDashboards(options) => gen_dashboards::run(&options).map(|summary| done(&summary)),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Lab(command) => lab::run(&command),

@@ -17,7 +17,7 @@ use crate::lab::{self, compatibility, suite};
 use crate::metadata;
 use crate::process::{self, When};
 use crate::step::{Counts, Outcome, Report};
-use crate::{codegen, fuzz, layers};
+use crate::{codegen, fuzz, gen_dashboards, layers};
 
 /// The name of the integration test that wants an engine.
 const E2E: &str = "e2e";
@@ -32,11 +32,13 @@ const COMPATIBILITY: &str = "compatibility";
 const PORTABLE: &[&str] = &[
     "metric-schema",
     "exposition",
+    "mixin",
     "collector-core",
     "exporter-toolkit",
     "source-docker",
     "source-sim",
     "sink-prometheus",
+    "container-mixin",
 ];
 
 /// A step: its name, whether `--fast` and `--filter` keep it, and its work.
@@ -59,6 +61,12 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", fast: false, filterable: false, work: |_| clippy() },
     Step { name: "build", fast: false, filterable: false, work: |_| build() },
     Step { name: "codegen", fast: false, filterable: false, work: |_| codegen() },
+    Step {
+        name: "dashboards",
+        fast: true,
+        filterable: false,
+        work: |_| gen_dashboards::check().map(Outcome::Passed),
+    },
     Step { name: "unit", fast: true, filterable: true, work: Run::unit_tests },
     Step { name: "doctests", fast: false, filterable: true, work: Run::doc_tests },
     Step { name: "docs", fast: false, filterable: false, work: |_| docs() },
@@ -400,7 +408,10 @@ mod tests {
 
     #[test]
     fn fast_needs_no_engine() {
-        assert_eq!(names(&TestOptions { fast: true, ..TestOptions::default() }), ["layers", "unit"]);
+        assert_eq!(
+            names(&TestOptions { fast: true, ..TestOptions::default() }),
+            ["layers", "dashboards", "unit"]
+        );
     }
 
     #[test]

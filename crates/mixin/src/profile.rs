@@ -1,0 +1,122 @@
+//! Under which names an expression is written, and which matchers every selector carries.
+
+/// Names and labels of one naming profile.
+///
+/// A metric's name under a profile is its row's [alias](metric_schema::MetricDef::alias); the native profile needs none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Profile {
+    /// What aliases call it; `native` is the rows' own.
+    pub name: &'static str,
+    /// Native label names and what they are here; `None` where the profile has no such label. Others keep their name.
+    pub labels: &'static [(&'static str, Option<&'static str>)],
+    /// What every selector of a metric with an identity carries here, by the profile's own label names.
+    pub identified: &'static [Matcher<'static>],
+}
+
+impl Profile {
+    /// The rows' own names and labels.
+    pub const NATIVE: Self = Self::new("native", &[], &[]);
+
+    /// A profile of other names.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        labels: &'static [(&'static str, Option<&'static str>)],
+        identified: &'static [Matcher<'static>],
+    ) -> Self {
+        Self { name, labels, identified }
+    }
+
+    /// Whether it is the rows' own.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        self.name == Self::NATIVE.name
+    }
+
+    /// What a native label is called here; `None` where it is not to be had.
+    #[must_use]
+    pub fn label<'a>(&self, native: &'a str) -> Option<&'a str>
+    where
+        'static: 'a,
+    {
+        match self.labels.iter().find(|(name, _)| *name == native) {
+            Some((_, here)) => *here,
+            None => Some(native),
+        }
+    }
+}
+
+/// How a matcher compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`
+    Regex,
+    /// `!~`
+    NotRegex,
+}
+
+impl Match {
+    pub(crate) const fn operator(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Regex => "=~",
+            Self::NotRegex => "!~",
+        }
+    }
+}
+
+/// One matcher of a selector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matcher<'a> {
+    /// The label.
+    pub label: &'a str,
+    /// How.
+    pub op: Match,
+    /// With what.
+    pub value: &'a str,
+}
+
+/// What an expression is rendered for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Scope {
+    /// The names.
+    pub profile: Profile,
+    /// Matchers that every selector carries whose metric has the label, before its own.
+    pub matchers: Vec<Matcher<'static>>,
+}
+
+impl Default for Scope {
+    /// Native names and no matchers, as alerts have it.
+    fn default() -> Self {
+        Self { profile: Profile::NATIVE, matchers: Vec::new() }
+    }
+}
+
+impl Scope {
+    /// Native names, and the variables `job` and `instance` in every selector.
+    #[must_use]
+    pub fn dashboard() -> Self {
+        Self::default().matching("job", Match::Regex, "$job").matching("instance", Match::Regex, "$instance")
+    }
+
+    /// Under another profile.
+    #[must_use]
+    pub fn under(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// With one more matcher in every selector whose metric has this (native) label.
+    #[must_use]
+    pub fn matching(mut self, label: &'static str, op: Match, value: &'static str) -> Self {
+        self.matchers.push(Matcher { label, op, value });
+        self
+    }
+}
