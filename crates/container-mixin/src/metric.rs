@@ -44,7 +44,7 @@ mod tests {
         let text = used.render(&Scope::default()).expect("both are labels").text;
         assert_eq!(
             text,
-            "sum(rate(container_network_receive_bytes_total[5m])) by (container_name,interface)"
+            "sum(rate(container_network_receive_bytes_total[5m])) by (container_name, interface)"
         );
         let host = metric(ids::CONTAINER_COUNT).now().sum_by(&["container_name"]);
         assert!(host.render(&Scope::default()).is_err(), "the host is no container");

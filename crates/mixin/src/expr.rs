@@ -247,6 +247,12 @@ impl From<f64> for Expr {
     }
 }
 
+impl From<Metric> for Expr {
+    fn from(metric: Metric) -> Self {
+        metric.now()
+    }
+}
+
 /// A number.
 #[must_use]
 pub fn number(number: f64) -> Expr {

@@ -15,7 +15,7 @@
 //! let query = used.render(&Scope::dashboard()).expect("every label is one of the metric's");
 //! assert_eq!(
 //!     query.text,
-//!     r#"sum(rate(container_cpu_usage_seconds_total{job=~"$job",instance=~"$instance"}[$__rate_interval])) by (instance,container_name)"#,
+//!     r#"sum(rate(container_cpu_usage_seconds_total{job=~"$job", instance=~"$instance"}[$__rate_interval])) by (instance, container_name)"#,
 //! );
 //!
 //! // What is misspelt is found when the files are written, not by whoever looks at an empty panel.
@@ -29,6 +29,7 @@
 //! A profile may lack a name or a label. Then the error [is one](Error::is_unanswerable) that lets a caller leave the panel or
 //! the alert out and say why; every other error is a mistake in the expression. [`Expr::or_else`] offers another way to ask.
 
+pub mod dashboard;
 mod error;
 mod expr;
 mod metric;

@@ -88,8 +88,8 @@ pub struct Matcher<'a> {
 pub struct Scope {
     /// The names.
     pub profile: Profile,
-    /// Matchers that every selector carries whose metric has the label, before its own.
-    pub matchers: Vec<Matcher<'static>>,
+    /// Matchers that every selector carries whose metric has the (native) label, before its own.
+    pub matchers: Vec<(&'static str, Match, String)>,
 }
 
 impl Default for Scope {
@@ -115,8 +115,8 @@ impl Scope {
 
     /// With one more matcher in every selector whose metric has this (native) label.
     #[must_use]
-    pub fn matching(mut self, label: &'static str, op: Match, value: &'static str) -> Self {
-        self.matchers.push(Matcher { label, op, value });
+    pub fn matching(mut self, label: &'static str, op: Match, value: impl Into<String>) -> Self {
+        self.matchers.push((label, op, value.into()));
         self
     }
 }

@@ -215,10 +215,9 @@ impl Renderer<'_> {
         };
         let mut labels = labels_of(metric, *series);
         let mut shown: Vec<String> = Vec::new();
-        for matcher in &self.scope.matchers {
-            if labels.contains(matcher.label) {
-                let label = here(profile, matcher.label)?;
-                shown.push(matcher_text(label, matcher.op, matcher.value));
+        for (label, op, value) in &self.scope.matchers {
+            if labels.contains(label) {
+                shown.push(matcher_text(here(profile, label)?, *op, value));
             }
         }
         if !metric.identity.is_empty() {
@@ -240,7 +239,7 @@ impl Renderer<'_> {
         labels.extend(added.iter().map(|(label, _)| *label));
         self.metrics.insert(native);
         let suffix = series.suffix();
-        let braces = if shown.is_empty() { String::new() } else { format!("{{{}}}", shown.join(",")) };
+        let braces = if shown.is_empty() { String::new() } else { format!("{{{}}}", shown.join(", ")) };
         Ok((format!("{name}{suffix}{braces}"), labels))
     }
 
@@ -250,10 +249,10 @@ impl Renderer<'_> {
             .scope
             .matchers
             .iter()
-            .filter(|matcher| labels.contains(matcher.label))
-            .map(|matcher| matcher_text(matcher.label, matcher.op, matcher.value))
+            .filter(|(label, _, _)| labels.contains(label))
+            .map(|(label, op, value)| matcher_text(label, *op, value))
             .collect();
-        let braces = if shown.is_empty() { String::new() } else { format!("{{{}}}", shown.join(",")) };
+        let braces = if shown.is_empty() { String::new() } else { format!("{{{}}}", shown.join(", ")) };
         Part::tight(format!("{name}{braces}"), Some(labels))
     }
 
@@ -307,7 +306,7 @@ impl Renderer<'_> {
             let native = check_label(known, label, || place.to_owned())?;
             shown.push(here(&self.scope.profile, native)?);
         }
-        Ok(shown.join(","))
+        Ok(shown.join(", "))
     }
 
     fn binary(&mut self, op: Op, left: &Expr, right: &Expr, matching: &Matching) -> Result<Part> {

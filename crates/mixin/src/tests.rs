@@ -55,7 +55,7 @@ fn every_selector_carries_the_matchers_of_the_scope() {
     check(
         &ratio,
         &Scope::dashboard(),
-        r#"max(box_memory_bytes{job=~"$job",instance=~"$instance"} / (box_memory_limit_bytes{job=~"$job",instance=~"$instance"} > 0)) by (box)"#,
+        r#"max(box_memory_bytes{job=~"$job", instance=~"$instance"} / (box_memory_limit_bytes{job=~"$job", instance=~"$instance"} > 0)) by (box)"#,
     );
     let named = Scope::default().matching("box", Match::Regex, "$box");
     check(&of(&MEMORY).now(), &named, r#"box_memory_bytes{box=~"$box"}"#);
@@ -68,7 +68,7 @@ fn a_profile_has_its_own_names_and_labels() {
     check(
         &of(&CPU).rate(Window::Fixed("5m")).sum_by(&["box"]),
         &old,
-        r#"sum(rate(old_cpu_seconds_total{name!="",cpu="total"}[5m])) by (name)"#,
+        r#"sum(rate(old_cpu_seconds_total{name!="", cpu="total"}[5m])) by (name)"#,
     );
     check(&Metric::of(&target::UP).now().equal(0.0), &old, "up == 0");
     let rendered = of(&MEMORY).now().render(&old).expect("has a name there");
@@ -119,7 +119,7 @@ fn labels_of_an_info_metric_are_joined() {
     check(
         &joined,
         &Scope::default(),
-        "sum(box_memory_bytes * on (instance,box) group_left (project) box_info) by (project)",
+        "sum(box_memory_bytes * on (instance, box) group_left (project) box_info) by (project)",
     );
 }
 

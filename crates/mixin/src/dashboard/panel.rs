@@ -1,0 +1,287 @@
+//! What a panel shows, before it is written for a scope.
+
+use metric_schema::{Instrument, Unit};
+
+use super::unit::{Color, Shown};
+use crate::expr::{Expr, Window};
+use crate::metric::Metric;
+
+/// How the answers are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    TimeSeries { stacked: bool },
+    Stat,
+    Table,
+    BarGauge,
+    Pie,
+    Heatmap,
+    StateTimeline,
+    Text,
+}
+
+/// How one query's series differ from the others of the panel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Plain,
+    /// A dashed line that the others should not reach.
+    Limit,
+    /// Drawn downwards.
+    Negative,
+}
+
+/// One query of a panel.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Query {
+    pub(crate) expr: Expr,
+    pub(crate) legend: String,
+    pub(crate) style: Style,
+    /// Of a table: the title of the column and how it is shown.
+    pub(crate) column: Option<Column>,
+}
+
+/// A column of a table that shows a query's values.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) title: &'static str,
+    pub(crate) shown: Shown,
+    pub(crate) steps: Vec<(f64, Color)>,
+    pub(crate) bar: Option<f64>,
+}
+
+impl Query {
+    /// A query whose series are named by this template: `{label}` is a label's value.
+    pub fn new(expr: Expr, legend: impl Into<String>) -> Self {
+        Self { expr, legend: legend.into(), style: Style::Plain, column: None }
+    }
+
+    /// A query that fills a column of a table.
+    pub fn column(expr: Expr, title: &'static str, shown: Shown) -> Self {
+        let column = Column { title, shown, steps: Vec::new(), bar: None };
+        Self { column: Some(column), ..Self::new(expr, "") }
+    }
+
+    /// Colours the column's cells from these values on.
+    pub fn steps(mut self, steps: &[(f64, Color)]) -> Self {
+        if let Some(column) = &mut self.column {
+            column.steps = steps.to_vec();
+        }
+        self
+    }
+
+    /// Draws the column's cells as bars up to this value.
+    pub fn bar(mut self, full: f64) -> Self {
+        if let Some(column) = &mut self.column {
+            column.bar = Some(full);
+        }
+        self
+    }
+
+    /// Draws it as a limit: dashed, unfilled.
+    pub const fn limit(mut self) -> Self {
+        self.style = Style::Limit;
+        self
+    }
+
+    /// Draws it downwards: what is sent, below what is received.
+    pub const fn negative(mut self) -> Self {
+        self.style = Style::Negative;
+        self
+    }
+}
+
+/// A link from a value to somewhere else; `url` may have Grafana's variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataLink {
+    /// What the menu shows.
+    pub title: String,
+    /// Where to.
+    pub url: String,
+}
+
+/// What a value is called and coloured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// The value.
+    pub value: &'static str,
+    /// What is shown instead.
+    pub text: &'static str,
+    /// In which colour.
+    pub color: Color,
+}
+
+/// A panel.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Panel {
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) kind: Kind,
+    pub(crate) queries: Vec<Query>,
+    pub(crate) shown: Shown,
+    pub(crate) range: (Option<f64>, Option<f64>),
+    pub(crate) steps: Vec<(f64, Color)>,
+    pub(crate) mappings: Vec<Mapping>,
+    pub(crate) links: Vec<DataLink>,
+    pub(crate) size: (u8, u8),
+    /// Of a table: label and title of each column that is a label.
+    pub(crate) label_columns: Vec<(&'static str, &'static str)>,
+    /// Of a table: how many rows, sorted by which column.
+    pub(crate) top: Option<(&'static str, u16)>,
+    pub(crate) content: String,
+}
+
+impl Panel {
+    fn new(kind: Kind, title: impl Into<String>, description: impl Into<String>, size: (u8, u8)) -> Self {
+        Self {
+            title: title.into(),
+            description: description.into(),
+            kind,
+            queries: Vec::new(),
+            shown: Shown::Short,
+            range: (None, None),
+            steps: Vec::new(),
+            mappings: Vec::new(),
+            links: Vec::new(),
+            size,
+            label_columns: Vec::new(),
+            top: None,
+            content: String::new(),
+        }
+    }
+
+    /// Lines over time.
+    pub fn graph(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::new(Kind::TimeSeries { stacked: false }, title, description, (12, 8))
+    }
+
+    /// Areas over time, one upon the other: parts of a whole.
+    pub fn stack(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::new(Kind::TimeSeries { stacked: true }, title, description, (12, 8))
+    }
+
+    /// One great number, or one for each series.
+    pub fn stat(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::new(Kind::Stat, title, description, (3, 4))
+    }
+
+    /// A table: labels and the values of the queries as columns.
+    pub fn table(
+        title: impl Into<String>,
+        description: impl Into<String>,
+        labels: &[(&'static str, &'static str)],
+    ) -> Self {
+        let mut panel = Self::new(Kind::Table, title, description, (24, 9));
+        panel.label_columns = labels.to_vec();
+        panel
+    }
+
+    /// One bar for each series.
+    pub fn bars(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::new(Kind::BarGauge, title, description, (6, 8))
+    }
+
+    /// Parts of a whole, now.
+    pub fn pie(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::new(Kind::Pie, title, description, (12, 8))
+    }
+
+    /// The buckets of a histogram over time.
+    pub fn heatmap(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::new(Kind::Heatmap, title, description, (12, 8))
+    }
+
+    /// Which state each series was in.
+    pub fn states(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::new(Kind::StateTimeline, title, description, (24, 6))
+    }
+
+    /// Markdown.
+    pub fn text(title: impl Into<String>, content: impl Into<String>) -> Self {
+        let title: String = title.into();
+        let mut panel = Self::new(Kind::Text, title.clone(), title, (24, 4));
+        panel.content = content.into();
+        panel
+    }
+
+    /// The panel that a row implies: a counter as its rate, a point in time as a date, an info metric as a table of its labels,
+    /// anything else as it is, for each value of its attributes. `by` are the labels that tell entities apart.
+    pub fn of_metric(metric: Metric, by: &[&'static str]) -> Self {
+        let def = metric.def();
+        let name = metric.name();
+        let fixed: String = def.labels.iter().map(|(_, value)| format!(" {value}")).collect();
+        let own: Vec<&'static str> = def.attributes.iter().map(|attribute| attribute.name).collect();
+        let labels: Vec<&'static str> = by.iter().chain(&own).copied().collect();
+        let title = format!("{name}{fixed}");
+        if name.ends_with("_info") {
+            let columns: Vec<_> =
+                by.iter().chain(&own).chain(metric.extra).map(|label| (*label, *label)).collect();
+            return Self::table(title, def.help, &columns).query(Query::new(metric.now(), "")).size(24, 6);
+        }
+        let legend = labels.iter().map(|label| format!("{{{label}}}")).collect::<Vec<_>>().join(" ");
+        let (panel, expr) = match (def.instrument, def.unit) {
+            (Instrument::Counter, _) => {
+                (Self::graph(title, def.help), metric.rate(Window::Interval).sum_by(&labels))
+            }
+            (_, Unit::UnixSeconds) => {
+                (Self::stat(title, def.help), metric.now().max_by(&labels).times(1000.0))
+            }
+            _ => (Self::graph(title, def.help), metric.now().max_by(&labels)),
+        };
+        panel.query(Query::new(expr, legend)).shown(Shown::of(def)).size(8, 7)
+    }
+
+    /// Adds a query.
+    pub fn query(mut self, query: Query) -> Self {
+        self.queries.push(query);
+        self
+    }
+
+    /// How its numbers are shown.
+    pub const fn shown(mut self, shown: Shown) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    /// The axis begins here.
+    pub const fn min(mut self, min: f64) -> Self {
+        self.range.0 = Some(min);
+        self
+    }
+
+    /// The axis ends here.
+    pub const fn max(mut self, max: f64) -> Self {
+        self.range.1 = Some(max);
+        self
+    }
+
+    /// Colours from these values on; below the first it is green.
+    pub fn steps(mut self, steps: &[(f64, Color)]) -> Self {
+        self.steps = steps.to_vec();
+        self
+    }
+
+    /// Names values.
+    pub fn mappings(mut self, mappings: &[Mapping]) -> Self {
+        self.mappings = mappings.to_vec();
+        self
+    }
+
+    /// Links its values.
+    pub fn link(mut self, title: impl Into<String>, url: impl Into<String>) -> Self {
+        self.links.push(DataLink { title: title.into(), url: url.into() });
+        self
+    }
+
+    /// Its width of 24, and its height.
+    pub const fn size(mut self, width: u8, height: u8) -> Self {
+        self.size = (width, height);
+        self
+    }
+
+    /// Of a table: only so many rows, the greatest of this column first.
+    pub const fn top(mut self, column: &'static str, rows: u16) -> Self {
+        self.top = Some((column, rows));
+        self
+    }
+}
