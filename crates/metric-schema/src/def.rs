@@ -11,6 +11,8 @@ pub enum Instrument {
     UpDownCounter,
     /// Rises and falls; a sum over containers means nothing (a percentage, a point in time).
     Gauge,
+    /// Counts what was measured, by upper bound: [`MetricDef::buckets`].
+    Histogram,
 }
 
 impl Instrument {
@@ -20,6 +22,7 @@ impl Instrument {
         match self {
             Self::Counter => "counter",
             Self::UpDownCounter | Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 
@@ -30,6 +33,7 @@ impl Instrument {
             Self::Counter => "counter",
             Self::UpDownCounter => "updowncounter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -41,6 +45,8 @@ pub enum Values {
     Closed(&'static [&'static str]),
     /// Whatever the host has (devices, interfaces), at most this many on one entity.
     Capped(usize),
+    /// Names that the program gives when it starts, and numbers of what it has from then on: the set does not grow.
+    Given,
 }
 
 /// A dimension of a metric beside the identity of its entity.
@@ -99,7 +105,8 @@ pub struct Alias {
 /// One metric: the row of a catalogue.
 ///
 /// Built by const functions, so that a catalogue is a static table:
-/// [`counter`](Self::counter), [`gauge`](Self::gauge) or [`up_down`](Self::up_down), then refinements.
+/// [`counter`](Self::counter), [`gauge`](Self::gauge), [`up_down`](Self::up_down) or [`histogram`](Self::histogram),
+/// then refinements.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct MetricDef {
@@ -109,6 +116,8 @@ pub struct MetricDef {
     pub unit: Unit,
     /// How it behaves.
     pub instrument: Instrument,
+    /// Upper bounds of a histogram's buckets, rising, in the unit, without the last one (+Inf); empty for the others.
+    pub buckets: &'static [f64],
     /// The group that switches it on and off.
     pub group: &'static str,
     /// One or two sentences, with the full stop.
@@ -141,6 +150,7 @@ impl MetricDef {
             name,
             unit,
             instrument,
+            buckets: &[],
             group,
             help,
             attributes: &[],
@@ -169,6 +179,18 @@ impl MetricDef {
     #[must_use]
     pub const fn up_down(name: &'static str, unit: Unit, group: &'static str, help: &'static str) -> Self {
         Self::new(name, unit, Instrument::UpDownCounter, group, help)
+    }
+
+    /// Values counted by upper bound.
+    #[must_use]
+    pub const fn histogram(
+        name: &'static str,
+        unit: Unit,
+        group: &'static str,
+        help: &'static str,
+        buckets: &'static [f64],
+    ) -> Self {
+        Self { buckets, ..Self::new(name, unit, Instrument::Histogram, group, help) }
     }
 
     /// Gives it dimensions.
@@ -256,6 +278,7 @@ impl MetricDef {
                     Instrument::Counter => OtelMetric::counter(self.name, self.unit),
                     Instrument::UpDownCounter => OtelMetric::up_down(self.name, self.unit),
                     Instrument::Gauge => OtelMetric::gauge(self.name, self.unit),
+                    Instrument::Histogram => OtelMetric::histogram(self.name, self.unit),
                 };
                 Ok(metric.with(self.labels))
             }

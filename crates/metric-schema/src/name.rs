@@ -38,6 +38,8 @@ pub enum NameError {
     NoReason(&'static str),
     /// A label name that Prometheus refuses or reserves.
     IllegalLabel(&'static str),
+    /// A histogram whose buckets do not rise or are none, or buckets of what is no histogram.
+    Buckets(&'static str),
     /// The help text is empty, or is no sentence.
     Help(&'static str),
     /// The override equals the computed name, so it is not needed.
@@ -58,6 +60,9 @@ impl fmt::Display for NameError {
             }
             Self::NoReason(name) => write!(f, "{name:?} does not leave by OTLP, and no reason is given"),
             Self::IllegalLabel(label) => write!(f, "label {label:?} is illegal or reserved"),
+            Self::Buckets(name) => {
+                write!(f, "{name:?} is a histogram without buckets that rise, or has buckets and is none")
+            }
             Self::Help(name) => write!(f, "the help of {name:?} is no sentence that ends with a full stop"),
             Self::NeedlessOverride(name) => write!(f, "the override of {name:?} equals the computed name"),
         }
@@ -93,6 +98,11 @@ pub fn check_definition(def: &MetricDef) -> Result<(), NameError> {
         }
     }
     check_otel(def)?;
+    let are_rising =
+        def.buckets.is_sorted_by(|a, b| a < b) && def.buckets.iter().all(|bound| bound.is_finite());
+    if !are_rising || def.buckets.is_empty() == (def.instrument == Instrument::Histogram) {
+        return Err(NameError::Buckets(def.name));
+    }
     if def.help.len() < 8 || !def.help.ends_with('.') || def.help.contains('\n') {
         return Err(NameError::Help(def.name));
     }
@@ -141,6 +151,7 @@ mod tests {
             ("container.start_time", Unit::UnixSeconds, Gauge, "container_start_time_seconds"),
             ("container.fs.reads", Unit::Bytes, Counter, "container_fs_reads_bytes_total"),
             ("container.fs.reads", Unit::Count("{operation}"), Counter, "container_fs_reads_total"),
+            ("shop.latency", Unit::Seconds, Instrument::Histogram, "shop_latency_seconds"),
             ("a.bytes", Unit::Bytes, Gauge, "a_bytes"),
             ("a.kilobytes", Unit::Bytes, Gauge, "a_kilobytes_bytes"),
         ];
@@ -167,6 +178,12 @@ mod tests {
             NameError::IllegalOtelName("A.b")
         );
         assert_eq!(bad(|d| *d = d.not_otlp("")), NameError::NoReason("a.b"));
+        let histogram = |buckets| MetricDef::histogram("a.b", Unit::Seconds, "g", "The b of a.", buckets);
+        assert_eq!(bad(|d| d.buckets = &[1.0]), NameError::Buckets("a.b"));
+        for buckets in [&[][..], &[1.0, 1.0], &[2.0, 1.0], &[1.0, f64::INFINITY]] {
+            assert_eq!(check_definition(&histogram(buckets)), Err(NameError::Buckets("a.b")), "{buckets:?}");
+        }
+        assert_eq!(check_definition(&histogram(&[0.1, 1.0])), Ok(()));
         assert_eq!(bad(|d| d.labels = &[("le", "1")]), NameError::IllegalLabel("le"));
         assert_eq!(
             bad(|d| d.named = Some(("a.b", "why"))),

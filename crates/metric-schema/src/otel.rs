@@ -79,6 +79,12 @@ impl OtelMetric {
         Self::new(name, unit, Instrument::UpDownCounter)
     }
 
+    /// A histogram.
+    #[must_use]
+    pub const fn histogram(name: &'static str, unit: Unit) -> Self {
+        Self::new(name, unit, Instrument::Histogram)
+    }
+
     /// Fixes attributes.
     #[must_use]
     pub const fn with(mut self, attributes: &'static [(&'static str, &'static str)]) -> Self {

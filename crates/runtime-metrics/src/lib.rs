@@ -73,6 +73,7 @@
 //! `spans` (`otlp_*`, and `RuntimeMetrics::observe` for an OpenTelemetry meter), `tokio` (`tokio_runtime_*`) and
 //! `tasks` (`tokio_task_*`) are on by default; without them the crate is the process metrics.
 
+pub mod catalogue;
 mod family;
 #[cfg(any(feature = "spans", feature = "fuzzing"))]
 mod host;
@@ -102,7 +103,6 @@ pub mod fuzzing {
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use family::Description;
 pub use process::ProcessCollector;
 use prometheus::Registry;
 use prometheus::core::{Collector, Desc};

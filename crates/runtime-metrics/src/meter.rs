@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use metric_schema::{Conversion, Instrument, MetricDef, OtelMetric};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::Meter;
+use opentelemetry::metrics::{AsyncInstrument, Meter};
 
-use crate::RuntimeMetrics;
-use crate::process::{ProcessCollector, Reading};
-use crate::spans::{DECISIONS, DropReason, ErrorType, Ledger};
+use crate::process::ProcessCollector;
+use crate::spans::{DropReason, ErrorType, Ledger};
+use crate::{RuntimeMetrics, catalogue};
 
 /// The attribute that names the kind of an error.
 const ERROR_TYPE: &str = "error.type";
@@ -46,56 +47,54 @@ impl RuntimeMetrics {
     }
 }
 
+/// As what a row of the catalogue leaves.
+fn metric(def: &MetricDef) -> OtelMetric {
+    // Nothing but rows that leave comes here, which the tests of the meter show.
+    def.otel_metric().unwrap_or(OtelMetric::gauge(def.name, def.unit))
+}
+
 /// Gives a callback each value with its attributes.
 type Observe = fn(&Ledger, &mut dyn FnMut(u64, &[KeyValue]));
 
 /// Semantic conventions of the OpenTelemetry SDK's own metrics.
 fn spans(ledger: &Arc<Ledger>, meter: &Meter) {
-    let counter = |name, unit, help, observe: Observe| {
-        let ledger = Arc::clone(ledger);
+    let counter = |def: &MetricDef, observe: Observe| {
+        let (ledger, metric) = (Arc::clone(ledger), metric(def));
         meter
-            .u64_observable_counter(name)
-            .with_unit(unit)
-            .with_description(help)
+            .u64_observable_counter(metric.name)
+            .with_unit(metric.unit.ucum())
+            .with_description(def.help)
             .with_callback(move |observer| observe(&ledger, &mut |value, with| observer.observe(value, with)))
             .build();
     };
-    let level = |name, help, read: fn(&Ledger) -> u64, attribute: Option<KeyValue>| {
-        let ledger = Arc::clone(ledger);
+    let level = |def: &MetricDef, read: fn(&Ledger) -> u64| {
+        let (ledger, metric) = (Arc::clone(ledger), metric(def));
+        let fixed: Vec<_> =
+            metric.attributes.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect();
         meter
-            .i64_observable_up_down_counter(name)
-            .with_unit("{span}")
-            .with_description(help)
-            .with_callback(move |observer| observer.observe(read(&ledger) as i64, attribute.as_slice()))
+            .i64_observable_up_down_counter(metric.name)
+            .with_unit(metric.unit.ucum())
+            .with_description(def.help)
+            .with_callback(move |observer| observer.observe(read(&ledger) as i64, &fixed))
             .build();
     };
-    counter("otel.sdk.span.started", "{span}", "Spans that were created.", |ledger, observe| {
-        for (decision, count) in DECISIONS.into_iter().zip(ledger.decided()) {
-            observe(count, &[KeyValue::new("otel.span.sampling_result", decision)]);
+    counter(&catalogue::SDK_STARTED, |ledger, observe| {
+        for (result, count) in catalogue::SAMPLING_RESULTS.iter().zip(ledger.decided()) {
+            observe(count, &[KeyValue::new("otel.span.sampling_result", *result)]);
         }
     });
-    let sampled = KeyValue::new("otel.span.sampling_result", "RECORD_AND_SAMPLE");
-    level("otel.sdk.span.live", "Spans that have not ended.", |l| l.counts().live, Some(sampled));
-    counter(
-        "otel.sdk.processor.span.processed",
-        "{span}",
-        "Spans that the processor is done with.",
-        |ledger, observe| {
-            let counts = ledger.counts();
-            observe(counts.in_flight + counts.exported + counts.failed, &[]);
-            for (reason, count) in DropReason::ALL.into_iter().zip(ledger.dropped()) {
-                let name = match reason {
-                    DropReason::QueueFull => "queue_full",
-                    DropReason::Shutdown => "already_shutdown",
-                };
-                observe(count, &[KeyValue::new(ERROR_TYPE, name)]);
-            }
-        },
-    );
-    level("otel.sdk.processor.span.queue.size", "Spans in the queue.", |l| l.counts().queued, None);
-    level("otel.sdk.processor.span.queue.capacity", "Room in the queue.", Ledger::queue_spans_max, None);
-    level("otel.sdk.exporter.span.inflight", "Spans being exported.", |l| l.counts().in_flight, None);
-    counter("otel.sdk.exporter.span.exported", "{span}", "Spans whose export ended.", |ledger, observe| {
+    level(&catalogue::SPANS_LIVE, |ledger| ledger.counts().live);
+    counter(&catalogue::SDK_PROCESSED, |ledger, observe| {
+        let counts = ledger.counts();
+        observe(counts.in_flight + counts.exported + counts.failed, &[]);
+        for (reason, count) in DropReason::ALL.into_iter().zip(ledger.dropped()) {
+            observe(count, &[KeyValue::new(ERROR_TYPE, reason.error_type())]);
+        }
+    });
+    level(&catalogue::QUEUE_SIZE, |ledger| ledger.counts().queued);
+    level(&catalogue::QUEUE_CAPACITY, Ledger::queue_spans_max);
+    level(&catalogue::IN_FLIGHT, |ledger| ledger.counts().in_flight);
+    counter(&catalogue::SDK_EXPORTED, |ledger, observe| {
         observe(ledger.counts().exported, &[]);
         for (error, count) in ErrorType::ALL.into_iter().zip(ledger.failed()) {
             if count > 0 {
@@ -105,57 +104,61 @@ fn spans(ledger: &Arc<Ledger>, meter: &Meter) {
     });
     // A second meter gets no durations: one export is one recording.
     ledger.operations.get_or_init(|| {
+        let def = &catalogue::SDK_OPERATION_DURATION;
         meter
-            .f64_histogram("otel.sdk.exporter.operation.duration")
-            .with_unit("s")
-            .with_description("How long exports took.")
+            .f64_histogram(metric(def).name)
+            .with_unit(metric(def).unit.ucum())
+            .with_description(def.help)
+            .with_boundaries(def.buckets.to_vec())
             .build()
     });
 }
 
 /// Semantic conventions of operating system processes. CPU time is the sum of all modes.
 fn process_metrics(process: &Arc<ProcessCollector>, meter: &Meter) {
-    let level = |name, unit, help, read: fn(&Reading) -> Option<f64>| {
-        let process = Arc::clone(process);
-        meter
-            .i64_observable_up_down_counter(name)
-            .with_unit(unit)
-            .with_description(help)
-            .with_callback(move |observer| {
-                if let Some(value) = read(&process.read()) {
-                    observer.observe(value as i64, &[]);
-                }
-            })
-            .build();
-    };
-    level("process.memory.usage", "By", "Resident memory.", |reading| reading.resident_bytes);
-    level("process.memory.virtual", "By", "Virtual memory.", |reading| reading.virtual_bytes);
-    level("process.thread.count", "{thread}", "Threads.", |reading| reading.threads);
-    let descriptors = "process.unix.file_descriptor.count";
-    level(descriptors, "{file_descriptor}", "Open file descriptors.", |reading| reading.open_fds);
-    let read = Arc::clone(process);
-    meter
-        .f64_observable_counter("process.cpu.time")
-        .with_unit("s")
-        .with_description("CPU time of all threads.")
-        .with_callback(move |observer| {
-            if let Some(seconds) = read.read().cpu_seconds {
-                observer.observe(seconds, &[]);
+    for row in &crate::process::ROWS {
+        let Ok(metric) = row.def.otel_metric() else { continue };
+        let (process, read) = (Arc::clone(process), row.value);
+        let (name, unit, help) = (metric.name, metric.unit.ucum(), row.def.help);
+        let value = move || match metric.conversion {
+            Conversion::Age => {
+                let now = std::time::UNIX_EPOCH.elapsed().ok()?.as_secs_f64();
+                Some((now - read(&process.read())?).max(0.0))
             }
-        })
-        .build();
-    let read = Arc::clone(process);
-    meter
-        .f64_observable_gauge("process.uptime")
-        .with_unit("s")
-        .with_description("Time since the process started.")
-        .with_callback(move |observer| {
-            let now = std::time::UNIX_EPOCH.elapsed().ok();
-            if let (Some(now), Some(start)) = (now, read.read().start_seconds) {
-                observer.observe((now.as_secs_f64() - start).max(0.0), &[]);
+            _ => read(&process.read()),
+        };
+        match metric.instrument {
+            Instrument::Counter => {
+                let observe = move |observer: &dyn AsyncInstrument<f64>| {
+                    value().into_iter().for_each(|value| observer.observe(value, &[]));
+                };
+                meter
+                    .f64_observable_counter(name)
+                    .with_unit(unit)
+                    .with_description(help)
+                    .with_callback(observe)
+                    .build();
             }
-        })
-        .build();
+            Instrument::UpDownCounter => {
+                let observe = move |observer: &dyn AsyncInstrument<i64>| {
+                    value().into_iter().for_each(|value| observer.observe(value as i64, &[]));
+                };
+                let builder = meter.i64_observable_up_down_counter(name);
+                builder.with_unit(unit).with_description(help).with_callback(observe).build();
+            }
+            Instrument::Gauge | Instrument::Histogram => {
+                let observe = move |observer: &dyn AsyncInstrument<f64>| {
+                    value().into_iter().for_each(|value| observer.observe(value, &[]));
+                };
+                meter
+                    .f64_observable_gauge(name)
+                    .with_unit(unit)
+                    .with_description(help)
+                    .with_callback(observe)
+                    .build();
+            }
+        }
+    }
 }
 
 #[cfg(feature = "tokio")]
@@ -163,7 +166,7 @@ fn runtime_metrics(handle: &tokio::runtime::Handle, meter: &Meter) {
     use crate::runtime::{ROWS, Value};
     for row in ROWS {
         let runtime = handle.metrics();
-        let (name, unit, help) = (row.otel.name, row.otel.unit, row.head.help);
+        let (name, unit, help) = (row.def.name, row.def.unit.ucum(), row.def.help);
         match row.value {
             Value::Now(read) => {
                 meter
@@ -197,11 +200,11 @@ fn task_metrics(monitors: &crate::tasks::Monitors, meter: &Meter) {
             continue;
         }
         let monitors = monitors.clone();
-        let (name, unit) = (row.otel.name, row.otel.unit);
+        let (name, unit) = (row.def.name, row.def.unit.ucum());
         meter
             .f64_observable_counter(name)
             .with_unit(unit)
-            .with_description(row.head.help)
+            .with_description(row.def.help)
             .with_callback(move |observer| {
                 for (task, monitor) in &monitors {
                     let attribute = KeyValue::new("tokio.task", *task);

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use metric_schema::MetricDef;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use crate::family::{Description, Head};
+use crate::{catalogue, family};
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -43,44 +44,20 @@ pub(crate) struct Reading {
     pub(crate) start_seconds: Option<f64>,
 }
 
-struct Row {
-    head: Head,
-    value: fn(&Reading) -> Option<f64>,
+/// How a row is read.
+pub(crate) struct Row {
+    pub(crate) def: MetricDef,
+    pub(crate) value: fn(&Reading) -> Option<f64>,
 }
 
-/// Names and HELP are those of the Prometheus client libraries, so that dashboards for them fit.
-const ROWS: [Row; 7] = [
-    Row {
-        head: Head::counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds."),
-        value: |reading| reading.cpu_seconds,
-    },
-    Row {
-        head: Head::gauge("process_max_fds", "Maximum number of open file descriptors."),
-        value: |reading| reading.max_fds,
-    },
-    Row {
-        head: Head::gauge("process_open_fds", "Number of open file descriptors."),
-        value: |reading| reading.open_fds,
-    },
-    Row {
-        head: Head::gauge("process_resident_memory_bytes", "Resident memory size in bytes."),
-        value: |reading| reading.resident_bytes,
-    },
-    Row {
-        head: Head::gauge(
-            "process_start_time_seconds",
-            "Start time of the process since unix epoch in seconds.",
-        ),
-        value: |reading| reading.start_seconds,
-    },
-    Row {
-        head: Head::gauge("process_threads", "Number of OS threads in the process."),
-        value: |reading| reading.threads,
-    },
-    Row {
-        head: Head::gauge("process_virtual_memory_bytes", "Virtual memory size in bytes."),
-        value: |reading| reading.virtual_bytes,
-    },
+pub(crate) const ROWS: [Row; 7] = [
+    Row { def: catalogue::PROCESS_CPU, value: |reading| reading.cpu_seconds },
+    Row { def: catalogue::PROCESS_MAX_FDS, value: |reading| reading.max_fds },
+    Row { def: catalogue::PROCESS_OPEN_FDS, value: |reading| reading.open_fds },
+    Row { def: catalogue::PROCESS_RESIDENT_MEMORY, value: |reading| reading.resident_bytes },
+    Row { def: catalogue::PROCESS_START_TIME, value: |reading| reading.start_seconds },
+    Row { def: catalogue::PROCESS_THREADS, value: |reading| reading.threads },
+    Row { def: catalogue::PROCESS_VIRTUAL_MEMORY, value: |reading| reading.virtual_bytes },
 ];
 
 /// Collects the metrics of the process that it runs in. What cannot be measured is absent: on systems other than
@@ -102,11 +79,6 @@ pub struct ProcessCollector {
 }
 
 impl ProcessCollector {
-    /// What it collects, for documents.
-    pub fn describe() -> impl Iterator<Item = Description> {
-        ROWS.iter().map(|row| row.head.describe(&[]))
-    }
-
     /// Reads `/proc`.
     #[must_use]
     pub fn new() -> Self {
@@ -117,7 +89,7 @@ impl ProcessCollector {
     /// descriptors come from system calls and are always this process's own.
     #[must_use]
     pub fn with_proc_root(root: &Path) -> Self {
-        let descs = ROWS.iter().filter_map(|row| row.head.desc(&[]));
+        let descs = ROWS.iter().filter_map(|row| family::desc(&row.def));
         Self { descs: descs.collect(), source: Source::new(root) }
     }
 }
@@ -142,23 +114,19 @@ impl Collector for ProcessCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let reading = self.source.read();
-        ROWS.iter().filter_map(|row| Some(row.head.alone((row.value)(&reading)?))).collect()
+        ROWS.iter().filter_map(|row| Some(family::alone(&row.def, (row.value)(&reading)?))).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use prometheus::proto::MetricType;
-
     use super::*;
 
     #[test]
-    fn every_row_is_described_and_sorted() {
+    fn every_row_of_the_catalogue_is_read_and_sorted() {
         assert_eq!(ProcessCollector::new().desc().len(), ROWS.len());
-        assert!(ROWS.iter().map(|row| row.head.name).is_sorted_by(|a, b| a < b));
-        for row in &ROWS {
-            let Head { name, kind, .. } = &row.head;
-            assert_eq!(name.ends_with("_total"), *kind == MetricType::COUNTER, "{name}");
-        }
+        let names = ROWS.iter().map(|row| row.def.name);
+        assert!(names.clone().eq(catalogue::PROCESS.iter().map(|def| def.name)));
+        assert!(names.is_sorted());
     }
 }

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
+use metric_schema::MetricDef;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Metric, MetricFamily};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
-use crate::family::{Description, Head, Otel};
+use crate::{catalogue, family};
 
-/// One number of a runtime, under both names.
+/// One number of a runtime.
 pub(crate) struct Row {
-    pub(crate) head: Head,
-    #[cfg_attr(not(any(feature = "spans", test)), expect(dead_code, reason = "only a meter asks"))]
-    pub(crate) otel: Otel,
+    pub(crate) def: MetricDef,
     pub(crate) value: Value,
 }
 
@@ -24,45 +23,20 @@ pub(crate) enum Value {
     OfWorker(fn(&RuntimeMetrics, usize) -> f64),
 }
 
-const ALIVE_TASKS: fn(&RuntimeMetrics) -> u64 = |runtime| runtime.num_alive_tasks() as u64;
-
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        head: Head::gauge("tokio_runtime_alive_tasks", "Tasks that were spawned and have not ended."),
-        otel: Otel { name: "tokio.runtime.alive_tasks", unit: "{task}" },
-        value: Value::Now(ALIVE_TASKS),
-    },
-    Row {
-        head: Head::gauge(
-            "tokio_runtime_global_queue_depth",
-            "Tasks that are ready to run and that no worker has taken yet.",
-        ),
-        otel: Otel { name: "tokio.runtime.global_queue_depth", unit: "{task}" },
-        value: Value::Now(|runtime| runtime.global_queue_depth() as u64),
-    },
+    Row { def: catalogue::ALIVE_TASKS, value: Value::Now(|runtime| runtime.num_alive_tasks() as u64) },
+    Row { def: catalogue::GLOBAL_QUEUE, value: Value::Now(|runtime| runtime.global_queue_depth() as u64) },
     #[cfg(target_has_atomic = "64")]
     Row {
-        head: Head::counter(
-            "tokio_runtime_worker_busy_duration_seconds_total",
-            "Time that a worker was not waiting for work.",
-        ),
-        otel: Otel { name: "tokio.runtime.worker.busy_duration", unit: "s" },
+        def: catalogue::WORKER_BUSY,
         value: Value::OfWorker(|runtime, worker| seconds(runtime.worker_total_busy_duration(worker))),
     },
     #[cfg(target_has_atomic = "64")]
     Row {
-        head: Head::counter(
-            "tokio_runtime_worker_parks_total",
-            "How often a worker ran out of work and waited.",
-        ),
-        otel: Otel { name: "tokio.runtime.worker.parks", unit: "{park}" },
+        def: catalogue::WORKER_PARKS,
         value: Value::OfWorker(|runtime, worker| runtime.worker_park_count(worker) as f64),
     },
-    Row {
-        head: Head::gauge("tokio_runtime_workers", "Worker threads of the runtime."),
-        otel: Otel { name: "tokio.runtime.workers", unit: "{worker}" },
-        value: Value::Now(|runtime| runtime.num_workers() as u64),
-    },
+    Row { def: catalogue::WORKERS, value: Value::Now(|runtime| runtime.num_workers() as u64) },
 ];
 
 fn seconds(duration: Duration) -> f64 {
@@ -86,25 +60,11 @@ pub struct RuntimeCollector {
     descs: Vec<Desc>,
 }
 
-impl Row {
-    fn labels(&self) -> &'static [&'static str] {
-        match self.value {
-            Value::Now(_) => &[],
-            Value::OfWorker(_) => &["worker"],
-        }
-    }
-}
-
 impl RuntimeCollector {
-    /// What it collects, for documents.
-    pub fn describe() -> impl Iterator<Item = Description> {
-        ROWS.iter().map(|row| row.head.describe(row.labels()))
-    }
-
     /// Of the runtime that the handle belongs to.
     #[must_use]
     pub fn new(handle: &Handle) -> Self {
-        let descs = ROWS.iter().filter_map(|row| row.head.desc(row.labels()));
+        let descs = ROWS.iter().filter_map(|row| family::desc(&row.def));
         Self { runtime: handle.metrics(), descs: descs.collect() }
     }
 }
@@ -115,15 +75,18 @@ impl Collector for RuntimeCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        ROWS.iter().map(|row| row.head.family(metrics(row, &self.runtime))).collect()
+        ROWS.iter().map(|row| family::family(&row.def, metrics(row, &self.runtime))).collect()
     }
 }
 
 fn metrics(row: &Row, runtime: &RuntimeMetrics) -> Vec<Metric> {
     match row.value {
-        Value::Now(read) => vec![row.head.metric(&[], read(runtime) as f64)],
+        Value::Now(read) => vec![family::metric(&row.def, &[], read(runtime) as f64)],
         Value::OfWorker(read) => (0..runtime.num_workers())
-            .map(|worker| row.head.metric(&[("worker", &worker.to_string())], read(runtime, worker)))
+            .map(|worker| {
+                let worker_name = worker.to_string();
+                family::metric(&row.def, &[("worker", &worker_name)], read(runtime, worker))
+            })
             .collect(),
     }
 }
@@ -132,8 +95,13 @@ fn metrics(row: &Row, runtime: &RuntimeMetrics) -> Vec<Metric> {
 mod tests {
     use super::*;
 
+    /// Where atomics are small, Tokio does not tell two of them.
     #[test]
-    fn both_names_of_a_row_are_one() {
-        ROWS.iter().for_each(|row| row.otel.assert_is(&row.head));
+    fn every_row_of_the_catalogue_is_read() {
+        let names = ROWS.iter().map(|row| row.def.name);
+        let told = catalogue::RUNTIME
+            .iter()
+            .filter(|def| cfg!(target_has_atomic = "64") || def.attributes.is_empty());
+        assert!(names.eq(told.map(|def| def.name)));
     }
 }

@@ -20,7 +20,6 @@ mod sampler;
 
 pub(crate) use collector::SpanCollector;
 pub use exporter::CountingExporter;
-pub(crate) use label::DECISIONS;
 pub use label::{DropReason, ErrorType, Protocol};
 pub(crate) use ledger::Ledger;
 pub use ledger::SpanCounts;

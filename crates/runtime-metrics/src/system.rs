@@ -8,16 +8,9 @@ use std::time::{Duration, Instant};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use crate::family::Head;
+use crate::catalogue::{SYSTEM, SYSTEM_CPU, SYSTEM_MEMORY, SYSTEM_TASKS};
+use crate::family;
 use crate::host::{CpuTime, memory_used_bytes};
-
-const CPU: Head = Head::gauge(
-    "otlp_system_cpu_usage_percent",
-    "CPU time of the whole host that was not idle, 100 for all cores, over the last seconds.",
-);
-const MEMORY: Head =
-    Head::gauge("otlp_system_memory_usage_bytes", "Memory of the whole host that is not available.");
-const TASKS: Head = Head::gauge("otlp_system_tasks_count", "Async tasks of the service that live.");
 
 /// The percentage spans at least this long where two collections come closer together.
 const WINDOW_MIN: Duration = Duration::from_secs(5);
@@ -49,7 +42,7 @@ impl SystemCollector {
             meminfo: proc_root.join("meminfo"),
             readings: Mutex::default(),
             tasks,
-            descs: [CPU, MEMORY, TASKS].iter().filter_map(|head| head.desc(&[])).collect(),
+            descs: SYSTEM.iter().filter_map(family::desc).collect(),
         };
         // The first scrape has something to compare with.
         collector.cpu_percent();
@@ -82,8 +75,9 @@ impl Collector for SystemCollector {
     fn collect(&self) -> Vec<MetricFamily> {
         let memory = fs::read(&self.meminfo).ok().and_then(|bytes| memory_used_bytes(&bytes));
         let tasks = self.tasks.as_ref().map(|count| count() as f64);
-        let values = [(CPU, self.cpu_percent()), (MEMORY, memory.map(|bytes| bytes as f64)), (TASKS, tasks)];
-        values.into_iter().filter_map(|(head, value)| Some(head.alone(value?))).collect()
+        let memory = memory.map(|bytes| bytes as f64);
+        let values = [(SYSTEM_CPU, self.cpu_percent()), (SYSTEM_MEMORY, memory), (SYSTEM_TASKS, tasks)];
+        values.into_iter().filter_map(|(def, value)| Some(family::alone(&def, value?))).collect()
     }
 }
 

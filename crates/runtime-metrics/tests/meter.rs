@@ -2,15 +2,16 @@
 
 mod scripted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use metric_schema::MetricDef;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::Sampler;
 use prometheus::Registry;
-use runtime_metrics::{Protocol, RuntimeMetrics};
+use runtime_metrics::{Protocol, RuntimeMetrics, catalogue};
 use scripted::{Mode, Script};
 use tokio_metrics::TaskMonitor;
 
@@ -121,6 +122,30 @@ async fn a_meter_reads_the_same_numbers() {
     for worker in 0..2 {
         let series = format!("tokio.runtime.worker.busy_duration [s] tokio.worker={worker}");
         assert!(found.contains_key(&series), "{series} in {found:#?}");
+    }
+    // All that leaves is in the catalogue, under its name and unit, and by its attributes.
+    let mut rows: BTreeMap<String, &MetricDef> = BTreeMap::new();
+    for def in catalogue::all() {
+        if let Ok(metric) = def.otel_metric() {
+            let series = format!("{} [{}]", metric.name, metric.unit.ucum());
+            assert!(rows.insert(series, def).is_none(), "{} leaves twice", def.name);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for series in found.keys() {
+        let (head, attributes) = series.split_once("]").expect("a unit");
+        let (name, def) =
+            rows.get_key_value(&format!("{head}]")).unwrap_or_else(|| panic!("no row for {series}"));
+        let metric = def.otel_metric().expect("it leaves");
+        let keys: Vec<&str> = def.attributes.iter().filter_map(|attribute| attribute.otel).collect();
+        for (key, value) in attributes.trim().split(',').filter_map(|pair| pair.split_once('=')) {
+            let is_fixed = metric.attributes.contains(&(key, value));
+            assert!(is_fixed || keys.contains(&key), "{series}");
+        }
+        seen.insert(name);
+    }
+    if cfg!(target_os = "linux") {
+        assert!(seen.into_iter().eq(rows.keys()));
     }
     // The registry has the same.
     let page = scripted::page(&registry);

@@ -4,10 +4,11 @@ mod scripted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use metric_schema::{MetricDef, Values, check_definition};
 use prometheus::core::Collector as _;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{IntCounter, Registry};
-use runtime_metrics::{Protocol, RuntimeMetrics};
+use runtime_metrics::{Protocol, RuntimeMetrics, catalogue};
 use scripted::{Mode, Service, page};
 use tokio_metrics::TaskMonitor;
 
@@ -77,6 +78,85 @@ async fn the_ten_metrics_of_the_guide() {
     assert_eq!(value("otlp_system_cpu_usage_percent"), 50.0);
     assert_eq!(value("otlp_system_memory_usage_bytes"), f64::from(3072 * 1024));
     assert_eq!(value("otlp_system_tasks_count"), 0.0);
+}
+
+/// Every family on a page is a row of the catalogue, as that has it, and every row is on the page.
+#[tokio::test]
+async fn a_page_is_the_catalogue() {
+    let registry = Registry::new();
+    let metrics = RuntimeMetrics::builder()
+        .service("shop")
+        .process(true)
+        .tokio(tokio::runtime::Handle::current())
+        .task_monitor("orders", TaskMonitor::new())
+        .register(&registry)
+        .expect("an empty registry");
+    let exporter = scripted::Script::new(Mode::Deliver).exporter();
+    let _provider = metrics.pipeline(exporter, Protocol::Grpc).provider().build();
+    let mut rows: BTreeMap<String, &MetricDef> = BTreeMap::new();
+    for def in catalogue::all() {
+        check_definition(def).unwrap_or_else(|error| panic!("{error}"));
+        if def.only_aliased.is_none() {
+            assert!(rows.insert(def.prometheus_name(), def).is_none(), "{} stands there twice", def.name);
+        }
+    }
+    for family in registry.gather() {
+        let def = rows.remove(family.name()).unwrap_or_else(|| panic!("no row for {}", family.name()));
+        assert_eq!(family.help(), def.help);
+        let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+        assert_eq!(kind, def.instrument.prometheus_type(), "{}", def.name);
+        for metric in family.get_metric() {
+            let bounds = metric.get_histogram().get_bucket().iter().map(|bucket| bucket.upper_bound());
+            assert!(bounds.eq(def.buckets.iter().copied()), "{}", def.name);
+            let found: BTreeMap<_, _> =
+                metric.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
+            assert!(
+                found.keys().eq(&def.attributes.iter().map(|a| a.name).collect::<BTreeSet<_>>()),
+                "{}",
+                def.name
+            );
+            for attribute in def.attributes {
+                let Values::Closed(values) = attribute.values else { continue };
+                assert!(values.contains(&found[attribute.name]), "{}: {found:?}", def.name);
+            }
+        }
+    }
+    // A percentage needs a tick to have passed, a limit has to be there, and elsewhere than on Linux nothing is read.
+    rows.retain(|name, _| {
+        let may_be_absent = ["otlp_system_cpu_usage_percent", "process_max_fds"].contains(&name.as_str());
+        !may_be_absent && (cfg!(target_os = "linux") || !name.starts_with("process_"))
+    });
+    assert!(rows.is_empty(), "not on the page: {:?}", rows.keys());
+}
+
+/// The tables in the crate's documentation name what there is.
+#[test]
+fn the_crates_documentation_has_every_metric() {
+    let text =
+        [include_str!("../src/lib.rs"), include_str!("../src/process.rs"), include_str!("../src/runtime.rs")];
+    for def in
+        [catalogue::SPANS, catalogue::SYSTEM, catalogue::PROCESS, catalogue::RUNTIME].into_iter().flatten()
+    {
+        if def.only_aliased.is_some() {
+            continue;
+        }
+        let name = def.prometheus_name();
+        let mut lines = text.iter().flat_map(|text| text.lines());
+        // With braces and labels behind it where there is no column for them.
+        let row = lines.find(|line| {
+            line.contains(&format!("/ | `{name}` |"))
+                || line.contains(&format!("! | `{name}` |"))
+                || line.contains(&format!("`{name}{{"))
+        });
+        let row = row.unwrap_or_else(|| panic!("{name} is in no table"));
+        if name.starts_with("otlp_") {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            assert_eq!(cells[2], def.instrument.prometheus_type(), "{name}");
+            let labels: BTreeSet<&str> = def.attributes.iter().map(|attribute| attribute.name).collect();
+            let told: BTreeSet<&str> = cells[3].split(", ").filter(|label| !label.is_empty()).collect();
+            assert_eq!(told, labels, "{name}");
+        }
+    }
 }
 
 /// A series that is born at 1 is invisible to `increase()`, and a set that grows with what spans carry fills a server.

@@ -149,7 +149,7 @@ impl Plan {
                 let (key, values) = attribute.map_or(("state", &[][..]), |attribute| {
                     let values = match attribute.values {
                         Values::Closed(values) => values,
-                        Values::Capped(_) => &[],
+                        Values::Capped(_) | Values::Given => &[],
                     };
                     (key(attribute).unwrap_or(attribute.name), values)
                 });

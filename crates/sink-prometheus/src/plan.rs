@@ -134,6 +134,8 @@ impl Plan {
             let kind = match row.def.instrument {
                 Instrument::Counter => Kind::Counter,
                 Instrument::UpDownCounter | Instrument::Gauge => Kind::Gauge,
+                // A reading is one number: the catalogue has no row of this kind, which its tests check.
+                Instrument::Histogram => Kind::Unknown,
             };
             self.families.push(FamilyPlan {
                 name: name.into(),
@@ -168,7 +170,7 @@ impl Plan {
                 let attribute = row.def.attributes.first();
                 let values = attribute.map_or(&[][..], |attribute| match attribute.values {
                     Values::Closed(values) => values,
-                    Values::Capped(_) => &[],
+                    Values::Capped(_) | Values::Given => &[],
                 });
                 let name = attribute.map_or("state", |attribute| attribute.name);
                 let with = |value| block(&[&fixed[..], &[(name, value)]].concat());

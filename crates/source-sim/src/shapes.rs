@@ -95,7 +95,7 @@ fn by_definition(instrument: Instrument, unit: Unit) -> How {
             };
             How::Counter { per_second, unit }
         }
-        Instrument::UpDownCounter | Instrument::Gauge => {
+        Instrument::UpDownCounter | Instrument::Gauge | Instrument::Histogram => {
             let mean = match unit {
                 Unit::Bytes => 1e6,
                 Unit::Seconds => 1e9,

@@ -8,8 +8,9 @@ use collector_core::{
     Collector, Inventory, KernelOptions, MountedSampler, Options as CollectorOptions, labels::LabelPolicy,
 };
 use exporter_toolkit::Stats;
+use metric_schema::MetricDef;
 use prometheus::Registry;
-use runtime_metrics::{Description, ProcessCollector, RuntimeCollector, RuntimeMetrics};
+use runtime_metrics::{RuntimeMetrics, catalogue};
 use sink_prometheus::{Options as SinkOptions, Profile, PrometheusSink};
 use source_cgroup::{IncludeInventory, ScanInventory};
 use source_docker::{Endpoint, StatsInventory, StatsSampler};
@@ -140,9 +141,10 @@ pub(super) fn registry(traces: Option<&settings::Traces>) -> Result<(Registry, R
     Ok((registry, metrics))
 }
 
-/// What that registry holds, for documents.
-pub(super) fn registry_rows() -> impl Iterator<Item = Description> {
-    ProcessCollector::describe().chain(RuntimeCollector::describe())
+/// What that registry always holds, for documents; [`SPANS`](catalogue::SPANS) and [`SYSTEM`](catalogue::SYSTEM) are there
+/// where traces are sent.
+pub(super) fn registry_rows() -> impl Iterator<Item = &'static MetricDef> {
+    catalogue::PROCESS.iter().chain(catalogue::RUNTIME)
 }
 
 #[cfg(test)]
@@ -155,7 +157,7 @@ mod tests {
     async fn the_registry_holds_what_the_documents_say() {
         let found = registry(None).expect("a new registry").0.gather();
         let found: BTreeSet<String> = found.iter().map(|family| family.name().to_owned()).collect();
-        let mut documented: BTreeSet<String> = registry_rows().map(|row| row.name.to_owned()).collect();
+        let mut documented: BTreeSet<String> = registry_rows().map(MetricDef::prometheus_name).collect();
         // It is absent where there is no limit.
         if !found.contains("process_max_fds") {
             documented.remove("process_max_fds");

@@ -239,6 +239,7 @@ impl Row {
         let allowed = self.def.attributes.iter().map(|attribute| match attribute.values {
             Values::Closed(values) => values.len(),
             Values::Capped(most) => most,
+            Values::Given => TABLE_ENTRIES_MAX,
         });
         allowed.fold(1, usize::saturating_mul).min(TABLE_ENTRIES_MAX)
     }

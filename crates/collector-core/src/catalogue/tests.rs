@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use metric_schema::Instrument;
+
 use super::*;
 
 #[test]
@@ -9,6 +11,7 @@ fn every_definition_is_legal() {
     for (_, row) in get().iter() {
         metric_schema::check_definition(&row.def).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(row.def.group, row.group.as_str(), "{}", row.def.name);
+        assert_ne!(row.def.instrument, Instrument::Histogram, "{}: a reading is one number", row.def.name);
     }
 }
 

@@ -2,30 +2,17 @@
 
 use std::sync::Arc;
 
+use metric_schema::MetricDef;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::label::{DropReason, ErrorType, KINDS};
+use super::label::{DropReason, ErrorType};
 use super::ledger::Ledger;
-use crate::family::Head;
-
-const CREATED: Head =
-    Head::counter("otlp_spans_created_total", "Spans that the sampler was asked about, sampled or not.");
-const SAMPLED: Head = Head::counter("otlp_spans_sampled_total", "Spans that the sampler wanted exported.");
-const LIVE: Head = Head::gauge("otlp_spans_live", "Sampled spans that have not ended.");
-const QUEUE_SIZE: Head = Head::gauge("otlp_exporter_queue_size", "Spans that wait for the exporter.");
-const QUEUE_CAPACITY: Head =
-    Head::gauge("otlp_exporter_queue_capacity", "Spans that may wait for the exporter.");
-const IN_FLIGHT: Head =
-    Head::gauge("otlp_exporter_in_flight_spans", "Spans that the exporter is sending just now.");
-const EXPORTED: Head =
-    Head::counter("otlp_spans_exported_total", "Spans handed to the exporter, by outcome.");
-const ERRORS: Head = Head::counter(
-    "otlp_spans_export_errors_total",
-    "Spans that the exporter failed to deliver, by type of error.",
-);
-const DROPPED: Head =
-    Head::counter("otlp_spans_dropped_total", "Sampled spans that the exporter never got, by reason.");
+use crate::catalogue::{
+    self, EXPORT_ERRORS, IN_FLIGHT, QUEUE_CAPACITY, QUEUE_SIZE, SPAN_KINDS, SPANS_CREATED, SPANS_DROPPED,
+    SPANS_EXPORTED, SPANS_LIVE, SPANS_SAMPLED,
+};
+use crate::family::{self, family, metric};
 
 /// Collects what a [`Ledger`] holds.
 pub(crate) struct SpanCollector {
@@ -35,21 +22,8 @@ pub(crate) struct SpanCollector {
 
 impl SpanCollector {
     pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
-        let with: [(&Head, &[&str]); 9] = [
-            (&CREATED, &["service_name", "span_kind"]),
-            (&SAMPLED, &["service_name"]),
-            (&LIVE, &["service_name"]),
-            (&QUEUE_SIZE, &["exporter"]),
-            (&QUEUE_CAPACITY, &["exporter"]),
-            (&IN_FLIGHT, &["exporter"]),
-            (&EXPORTED, &["exporter", "status"]),
-            (&ERRORS, &["error_type", "exporter"]),
-            (&DROPPED, &["exporter", "reason"]),
-        ];
-        let mut descs: Vec<Desc> = with.iter().filter_map(|(head, labels)| head.desc(labels)).collect();
-        for histogram in ledger.histograms() {
-            descs.extend(histogram.desc().into_iter().cloned());
-        }
+        let on_pages = catalogue::SPANS.iter().filter(|def| def.only_aliased.is_none());
+        let descs = on_pages.filter_map(family::desc).collect();
         Self { ledger, descs }
     }
 }
@@ -64,30 +38,33 @@ impl Collector for SpanCollector {
         let counts = ledger.counts();
         let service = ("service_name", ledger.service.as_str());
         let exporter = ("exporter", ledger.exporter.as_str());
-        let of_service = |head: &Head, value: u64| head.family(vec![head.metric(&[service], value as f64)]);
-        let of_exporter = |head: &Head, value: u64| head.family(vec![head.metric(&[exporter], value as f64)]);
-        let created = KINDS.iter().zip(ledger.created());
-        let created = created.map(|(kind, n)| CREATED.metric(&[service, ("span_kind", kind)], n as f64));
+        let of_service =
+            |def: &MetricDef, value: u64| family(def, vec![metric(def, &[service], value as f64)]);
+        let of_exporter =
+            |def: &MetricDef, value: u64| family(def, vec![metric(def, &[exporter], value as f64)]);
+        let created = SPAN_KINDS.iter().zip(ledger.created());
+        let created =
+            created.map(|(kind, n)| metric(&SPANS_CREATED, &[service, ("span_kind", kind)], n as f64));
         let exported = [("error", counts.failed), ("success", counts.exported)]
-            .map(|(status, n)| EXPORTED.metric(&[exporter, ("status", status)], n as f64));
+            .map(|(status, n)| metric(&SPANS_EXPORTED, &[exporter, ("status", status)], n as f64));
         let errors = ErrorType::ALL
             .into_iter()
             .zip(ledger.failed())
-            .map(|(error, n)| ERRORS.metric(&[("error_type", error.as_str()), exporter], n as f64));
+            .map(|(error, n)| metric(&EXPORT_ERRORS, &[("error_type", error.as_str()), exporter], n as f64));
         let dropped = DropReason::ALL
             .into_iter()
             .zip(ledger.dropped())
-            .map(|(reason, n)| DROPPED.metric(&[exporter, ("reason", reason.as_str())], n as f64));
+            .map(|(reason, n)| metric(&SPANS_DROPPED, &[exporter, ("reason", reason.as_str())], n as f64));
         let mut families = vec![
-            CREATED.family(created.collect()),
-            of_service(&SAMPLED, counts.sampled),
-            of_service(&LIVE, counts.live),
+            family(&SPANS_CREATED, created.collect()),
+            of_service(&SPANS_SAMPLED, counts.sampled),
+            of_service(&SPANS_LIVE, counts.live),
             of_exporter(&QUEUE_SIZE, counts.queued),
             of_exporter(&QUEUE_CAPACITY, ledger.queue_spans_max()),
             of_exporter(&IN_FLIGHT, counts.in_flight),
-            EXPORTED.family(exported.into()),
-            ERRORS.family(errors.collect()),
-            DROPPED.family(dropped.collect()),
+            family(&SPANS_EXPORTED, exported.into()),
+            family(&EXPORT_ERRORS, errors.collect()),
+            family(&SPANS_DROPPED, dropped.collect()),
         ];
         families.extend(ledger.histograms().into_iter().flat_map(Collector::collect));
         families

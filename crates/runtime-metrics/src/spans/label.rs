@@ -4,10 +4,7 @@ use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::SamplingDecision;
 
-/// The values of `span_kind`, at [`kind`]'s places.
-pub(crate) const KINDS: [&str; 5] = ["client", "consumer", "internal", "producer", "server"];
-
-/// Where a kind stands in [`KINDS`].
+/// Where a kind stands in [`SPAN_KINDS`](crate::catalogue::SPAN_KINDS).
 pub(crate) fn kind(kind: &SpanKind) -> usize {
     match kind {
         SpanKind::Client => 0,
@@ -18,13 +15,10 @@ pub(crate) fn kind(kind: &SpanKind) -> usize {
     }
 }
 
-/// The values of `otel.span.sampling_result`, at [`decision`]'s places.
-pub(crate) const DECISIONS: [&str; 3] = ["DROP", "RECORD_ONLY", "RECORD_AND_SAMPLE"];
-
 /// The place of [`SamplingDecision::RecordAndSample`].
 pub(crate) const SAMPLED: usize = 2;
 
-/// Where a decision stands in [`DECISIONS`].
+/// Where a decision stands in [`SAMPLING_RESULTS`](crate::catalogue::SAMPLING_RESULTS).
 pub(crate) fn decision(decision: &SamplingDecision) -> usize {
     match decision {
         SamplingDecision::Drop => 0,
@@ -81,6 +75,14 @@ impl DropReason {
         match self {
             Self::QueueFull => "queue_full",
             Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// The same in the conventions' words.
+    pub(crate) const fn error_type(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Shutdown => "already_shutdown",
         }
     }
 }
@@ -217,6 +219,7 @@ impl ErrorType {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue;
 
     #[test]
     fn values_are_distinct_and_stand_at_their_places() {
@@ -229,9 +232,17 @@ mod tests {
         for (index, reason) in DropReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index, "{reason:?}");
         }
-        assert_eq!(KINDS[kind(&SpanKind::Server)], "server");
-        assert_eq!(KINDS[kind(&SpanKind::Internal)], "internal");
-        assert_eq!(DECISIONS[decision(&SamplingDecision::RecordAndSample)], "RECORD_AND_SAMPLE");
+        assert_eq!(ErrorType::ALL.map(ErrorType::as_str), catalogue::ERROR_TYPES);
+        assert_eq!(DropReason::ALL.map(DropReason::as_str), catalogue::DROP_REASONS);
+        assert_eq!(DropReason::ALL.map(DropReason::error_type), catalogue::DROP_ERROR_TYPES);
+        let protocols = [Protocol::Grpc, Protocol::HttpProtobuf, Protocol::HttpJson, Protocol::Other];
+        assert_eq!(protocols.map(Protocol::as_str), catalogue::PROTOCOLS);
+        assert_eq!(catalogue::SPAN_KINDS[kind(&SpanKind::Server)], "server");
+        assert_eq!(catalogue::SPAN_KINDS[kind(&SpanKind::Internal)], "internal");
+        assert_eq!(
+            catalogue::SAMPLING_RESULTS[decision(&SamplingDecision::RecordAndSample)],
+            "RECORD_AND_SAMPLE"
+        );
     }
 
     #[test]

@@ -4,13 +4,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use metric_schema::MetricDef;
 use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::trace::{SamplingDecision, SpanData};
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec};
 
-use super::label::{self, DECISIONS, DropReason, ErrorType, KINDS, Protocol};
+use super::label::{self, DropReason, ErrorType, Protocol};
 use super::lane::Lane;
+use crate::catalogue::{self, SAMPLING_RESULTS, SPAN_KINDS};
+use crate::family;
 
 /// Where the sampled spans of a service are.
 ///
@@ -56,60 +59,36 @@ pub(super) struct Apart<T>(pub(super) T);
 pub(crate) struct Ledger {
     pub(crate) service: String,
     pub(crate) exporter: String,
-    created: Apart<[[AtomicU64; DECISIONS.len()]; KINDS.len()]>,
+    created: Apart<[[AtomicU64; SAMPLING_RESULTS.len()]; SPAN_KINDS.len()]>,
     exported: AtomicU64,
     failed: [AtomicU64; ErrorType::ALL.len()],
     dropped: Apart<[AtomicU64; DropReason::ALL.len()]>,
     /// One for each provider that still is there. Locked by readers and where a provider is made, never for a span.
     lanes: Mutex<Vec<Weak<Lane>>>,
     durations: HistogramVec,
-    durations_by_kind: [Histogram; KINDS.len()],
+    durations_by_kind: [Histogram; SPAN_KINDS.len()],
     batch_sizes: Histogram,
     latencies: HistogramVec,
     /// `otel.sdk.exporter.operation.duration`, once a meter is there.
     pub(crate) operations: OnceLock<opentelemetry::metrics::Histogram<f64>>,
 }
 
-/// Buckets of `otlp_spans_duration_seconds`.
-const DURATION_BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
-/// Buckets of `otlp_exporter_batch_size`.
-const BATCH_BUCKETS: [f64; 6] = [10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0];
-/// Buckets of `otlp_exporter_latency_seconds`.
-const LATENCY_BUCKETS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
-
 impl Ledger {
     pub(crate) fn new(service: String, exporter: String) -> prometheus::Result<Self> {
-        let options = |name: &str, help: &str, buckets: &[f64]| {
-            HistogramOpts::new(name, help).buckets(buckets.to_vec())
+        let options = |def: &MetricDef| {
+            HistogramOpts::new(def.prometheus_name(), def.help).buckets(def.buckets.to_vec())
         };
-        let durations = HistogramVec::new(
-            options(
-                "otlp_spans_duration_seconds",
-                "How long the spans took that were handed to the exporter.",
-                &DURATION_BUCKETS,
-            ),
-            &["service_name", "span_kind"],
-        )?;
-        let mut by_kind = Vec::with_capacity(KINDS.len());
-        for kind in KINDS {
+        let vector = |def: &MetricDef| HistogramVec::new(options(def), &family::labels(def));
+        let durations = vector(&catalogue::SPAN_DURATION)?;
+        let mut by_kind = Vec::with_capacity(SPAN_KINDS.len());
+        for kind in SPAN_KINDS {
             by_kind.push(durations.get_metric_with_label_values(&[service.as_str(), kind])?);
         }
         let durations_by_kind = by_kind.try_into().map_err(|_| {
             prometheus::Error::Msg("as many histograms as kinds of spans were made".to_owned())
         })?;
-        let batch_sizes = Histogram::with_opts(options(
-            "otlp_exporter_batch_size",
-            "Spans in each batch that was handed to the exporter.",
-            &BATCH_BUCKETS,
-        ))?;
-        let latencies = HistogramVec::new(
-            options(
-                "otlp_exporter_latency_seconds",
-                "How long each export took, with the exporter's own retries.",
-                &LATENCY_BUCKETS,
-            ),
-            &["exporter", "protocol"],
-        )?;
+        let batch_sizes = Histogram::with_opts(options(&catalogue::BATCH_SIZE))?;
+        let latencies = vector(&catalogue::EXPORT_LATENCY)?;
         Ok(Self {
             service,
             exporter,
@@ -176,13 +155,14 @@ impl Ledger {
     }
 
     /// Spans that the sampler was asked about, by kind.
-    pub(crate) fn created(&self) -> [u64; KINDS.len()] {
-        let sum = |row: &[AtomicU64; DECISIONS.len()]| row.iter().map(|n| n.load(Ordering::Relaxed)).sum();
+    pub(crate) fn created(&self) -> [u64; SPAN_KINDS.len()] {
+        let sum =
+            |row: &[AtomicU64; SAMPLING_RESULTS.len()]| row.iter().map(|n| n.load(Ordering::Relaxed)).sum();
         self.created.0.each_ref().map(sum)
     }
 
     /// The same by what it decided.
-    pub(crate) fn decided(&self) -> [u64; DECISIONS.len()] {
+    pub(crate) fn decided(&self) -> [u64; SAMPLING_RESULTS.len()] {
         std::array::from_fn(|at| self.created.0.iter().map(|row| row[at].load(Ordering::Relaxed)).sum())
     }
 

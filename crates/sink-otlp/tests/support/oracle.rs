@@ -236,6 +236,9 @@ impl Oracle {
                     Instrument::Counter => OtelMetric::counter(def.name, def.unit),
                     Instrument::UpDownCounter => OtelMetric::up_down(def.name, def.unit),
                     Instrument::Gauge => OtelMetric::gauge(def.name, def.unit),
+                    Instrument::Histogram => {
+                        panic!("{name}: a row of the catalogue is one number", name = def.name)
+                    }
                 };
                 Some((metric.with(def.labels), def.prometheus_name()))
             }
