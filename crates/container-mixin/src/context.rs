@@ -97,6 +97,11 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Notes which metrics something asks for that was rendered elsewhere.
+    pub fn asked_for(&mut self, metrics: &BTreeSet<String>) {
+        self.output.metrics.extend(metrics.iter().cloned());
+    }
+
     /// Adds a file.
     pub fn file(&mut self, path: impl Into<String>, text: impl Into<String>) {
         self.output.files.push(File { path: path.into(), text: text.into() });

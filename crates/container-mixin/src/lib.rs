@@ -13,6 +13,7 @@
 //! ```
 
 mod context;
+pub mod dashboards;
 mod error;
 pub mod metric;
 pub mod profile;
@@ -26,7 +27,7 @@ pub use settings::Settings;
 pub type Part = fn(&mut Context<'_>) -> Result<()>;
 
 /// Everything that is generated, in the order in which it is written.
-pub const PARTS: &[Part] = &[];
+pub const PARTS: &[Part] = &[dashboards::files];
 
 /// Makes every file.
 ///

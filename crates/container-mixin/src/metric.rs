@@ -1,6 +1,7 @@
 //! Rows of the catalogue as what expressions are built from.
 
 use collector_core::catalogue::{self, Entity, RowId, Source, ids};
+use metric_schema::MetricDef;
 use mixin::Metric;
 
 /// What identifies a container's series.
@@ -23,6 +24,12 @@ pub fn metric(row: RowId) -> Metric {
     let metric = Metric::of(&row.def);
     let metric = if row.entity == Entity::Container { metric.identified(IDENTITY) } else { metric };
     if matches!(row.source, Source::Info(_)) { metric.with_labels(INFO_LABELS) } else { metric }
+}
+
+/// A row of `runtime_metrics::catalogue`: of the process, of Tokio or of spans. No profile renames them.
+#[must_use]
+pub const fn runtime(row: &'static MetricDef) -> Metric {
+    Metric::of(row).under_every_profile()
 }
 
 /// `container_info`, to be joined: its value is 1.

@@ -67,13 +67,22 @@ pub struct Metric {
     pub(crate) def: &'static MetricDef,
     pub(crate) identity: &'static [&'static str],
     pub(crate) extra: &'static [&'static str],
+    /// Its name is the same under every profile.
+    pub(crate) everywhere: bool,
 }
 
 impl Metric {
     /// A metric of the target itself: its labels are `job`, `instance` and the row's own.
     #[must_use]
     pub const fn of(def: &'static MetricDef) -> Self {
-        Self { def, identity: &[], extra: &[] }
+        Self { def, identity: &[], extra: &[], everywhere: false }
+    }
+
+    /// Of a metric that profiles do not rename: it needs no alias.
+    #[must_use]
+    pub const fn under_every_profile(mut self) -> Self {
+        self.everywhere = true;
+        self
     }
 
     /// With the labels that identify whose number it is.
@@ -133,7 +142,14 @@ impl Metric {
     /// A quantile of a histogram, over all its series together.
     #[must_use]
     pub fn quantile(self, quantile: f64, window: Window) -> Expr {
-        self.series(Series::Bucket).rate(window).sum_by(&["le"]).histogram_quantile(quantile)
+        self.quantile_by(quantile, window, &[])
+    }
+
+    /// A quantile of a histogram by labels.
+    #[must_use]
+    pub fn quantile_by(self, quantile: f64, window: Window, by: &[&'static str]) -> Expr {
+        let labels: Vec<_> = by.iter().copied().chain(["le"]).collect();
+        self.series(Series::Bucket).rate(window).sum_by(&labels).histogram_quantile(quantile)
     }
 }
 

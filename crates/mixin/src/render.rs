@@ -163,7 +163,7 @@ impl Renderer<'_> {
             }
             Node::Time => Ok(Part::tight("time()".to_owned(), None)),
             Node::Select(selector) => {
-                refuse_unless(selector, "the bare value", !is_counter(selector), BARE)?;
+                check_function(NOW, selector)?;
                 let (text, labels) = self.selector(selector)?;
                 Ok(Part::tight(text, Some(labels)))
             }
@@ -209,7 +209,7 @@ impl Renderer<'_> {
             match alias {
                 Some(alias) => (alias.name.to_owned(), alias.labels),
                 // What Prometheus makes has one name everywhere.
-                None if metric.def.group == "target" => (native.clone(), &[][..]),
+                None if metric.everywhere || metric.def.group == "target" => (native.clone(), &[][..]),
                 None => return Err(Error::NoName { profile: profile.name, metric: native }),
             }
         };
@@ -368,29 +368,25 @@ impl Renderer<'_> {
     }
 }
 
-const BARE: &str = "a counter tells nothing without rate or increase";
+/// What stands for the value without a function.
+const NOW: &str = "the bare value";
 
-fn is_counter(selector: &Selector) -> bool {
-    selector.metric.def.instrument == Instrument::Counter || selector.series != Series::Value
-}
-
-fn refuse_unless(
-    selector: &Selector,
-    function: &'static str,
-    fits: bool,
-    reason: &'static str,
-) -> Result<()> {
-    if fits {
-        return Ok(());
-    }
-    Err(Error::Meaningless { function, metric: selector.metric.name(), reason })
-}
-
+/// Counters and the series of histograms want `rate` or `increase`, gauges want anything else.
 fn check_function(function: &'static str, selector: &Selector) -> Result<()> {
-    let counter = is_counter(selector);
-    match function {
-        "rate" | "increase" => refuse_unless(selector, function, counter, "it is no counter"),
-        _ => refuse_unless(selector, function, !counter, BARE),
+    let instrument = selector.metric.def.instrument;
+    let rises = instrument == Instrument::Counter || selector.series != Series::Value;
+    let reason = match (instrument == Instrument::Histogram, selector.series != Series::Value) {
+        (true, false) => Some("a histogram has buckets, a sum and a count"),
+        (false, true) => Some("it is no histogram"),
+        _ => match (function, rises) {
+            ("rate" | "increase", false) => Some("it is no counter"),
+            ("rate" | "increase", true) | (_, false) => None,
+            (_, true) => Some("a counter tells nothing without rate or increase"),
+        },
+    };
+    match reason {
+        None => Ok(()),
+        Some(reason) => Err(Error::Meaningless { function, metric: selector.metric.name(), reason }),
     }
 }
 

@@ -14,6 +14,9 @@ const MEMORY: MetricDef = MetricDef::gauge("box.memory", Unit::Bytes, "memory", 
     .aliased(&[Alias { profile: "old", name: "old_memory_bytes", labels: &[] }]);
 const LIMIT: MetricDef = MetricDef::gauge("box.memory.limit", Unit::Bytes, "memory", "The limit of memory.");
 
+const WAIT: MetricDef =
+    MetricDef::histogram("box.wait", Unit::Seconds, "cpu", "How long the box waited.", &[0.1, 1.0]);
+
 const IDENTITY: &[&str] = &["box"];
 const OLD: Profile = Profile::new(
     "old",
@@ -104,6 +107,8 @@ fn mistakes_are_found() {
     refused(of(&CPU).now(), "a counter tells nothing");
     refused(of(&MEMORY).rate(Window::Interval), "it is no counter");
     refused(of(&CPU).select().max_over_time(Window::Interval), "a counter tells nothing");
+    refused(of(&WAIT).now(), "a histogram has buckets");
+    refused(of(&MEMORY).series(Series::Count).rate(Window::Interval), "it is no histogram");
     refused(of(&STATE).now().over(of(&MEMORY).now()), "match by all their labels");
     refused(of(&MEMORY).now().sum_by(&["job"]).histogram_quantile(0.9), "\"le\"");
     let sum = of(&MEMORY).now().sum_by(&["job"]).render(&Scope::default()).expect("renders");
@@ -126,9 +131,9 @@ fn labels_of_an_info_metric_are_joined() {
 #[test]
 fn histograms_are_asked_for_quantiles() {
     check(
-        &Metric::of(&LIMIT).quantile(0.95, Window::Fixed("5m")),
+        &Metric::of(&WAIT).quantile(0.95, Window::Fixed("5m")),
         &Scope::default(),
-        "histogram_quantile(0.95, sum(rate(box_memory_limit_bytes_bucket[5m])) by (le))",
+        "histogram_quantile(0.95, sum(rate(box_wait_seconds_bucket[5m])) by (le))",
     );
 }
 

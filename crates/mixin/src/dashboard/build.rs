@@ -150,7 +150,7 @@ impl<'a> Builder<'a> {
         Ok(elements)
     }
 
-    /// The queries of a panel that the profile can answer; of a table all or none, or its columns would lie.
+    /// The queries of a panel that the profile can answer.
     fn answered(&mut self, panel: &'a Panel) -> Result<Vec<Answered<'a>>, Mistake> {
         let mut answered = Vec::new();
         for query in &panel.queries {

@@ -204,8 +204,8 @@ impl Panel {
         panel
     }
 
-    /// The panel that a row implies: a counter as its rate, a point in time as a date, an info metric as a table of its labels,
-    /// anything else as it is, for each value of its attributes. `by` are the labels that tell entities apart.
+    /// The panel that a row implies: a counter as its rate, a histogram as three quantiles, a point in time as a date, an info metric as
+    /// a table of its labels, anything else as it is, for each value of its attributes. `by` are the labels that tell entities apart.
     pub fn of_metric(metric: Metric, by: &[&'static str]) -> Self {
         let def = metric.def();
         let name = metric.name();
@@ -217,6 +217,15 @@ impl Panel {
             let columns: Vec<_> =
                 by.iter().chain(&own).chain(metric.extra).map(|label| (*label, *label)).collect();
             return Self::table(title, def.help, &columns).query(Query::new(metric.now(), "")).size(24, 6);
+        }
+        if def.instrument == Instrument::Histogram {
+            let panel = Self::graph(title, def.help).shown(Shown::of(def)).size(8, 7);
+            return [(0.5, "median"), (0.95, "95 %"), (0.99, "99 %")].into_iter().fold(
+                panel,
+                |panel, (quantile, word)| {
+                    panel.query(Query::new(metric.quantile(quantile, Window::Interval), word))
+                },
+            );
         }
         let legend = labels.iter().map(|label| format!("{{{label}}}")).collect::<Vec<_>>().join(" ");
         let (panel, expr) = match (def.instrument, def.unit) {
