@@ -12,11 +12,14 @@
 //! # Ok::<(), container_mixin::Error>(())
 //! ```
 
+pub mod alerts;
 mod context;
 pub mod dashboards;
 mod error;
+pub mod foreign;
 pub mod metric;
 pub mod profile;
+pub mod rules;
 mod settings;
 
 pub use context::{Context, File, LeftOut, Output};
@@ -27,7 +30,7 @@ pub use settings::Settings;
 pub type Part = fn(&mut Context<'_>) -> Result<()>;
 
 /// Everything that is generated, in the order in which it is written.
-pub const PARTS: &[Part] = &[dashboards::files];
+pub const PARTS: &[Part] = &[dashboards::files, rules::write, alerts::write];
 
 /// Makes every file.
 ///

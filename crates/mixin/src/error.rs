@@ -55,8 +55,16 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+    /// A test's series leaves a label open that its metric has.
+    #[error("failed to write a series of {metric} for a test: its label {label:?} has no value")]
+    OpenLabel {
+        /// The label.
+        label: String,
+        /// The metric.
+        metric: String,
+    },
     /// A template has an opening brace without its end.
-    #[error("failed to read the template {0:?}: a brace is not closed")]
+    #[error("failed to read the template {0:?}: a brace is not closed, or what stands in it is not known")]
     Template(String),
 }
 

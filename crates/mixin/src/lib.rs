@@ -29,20 +29,35 @@
 //! A profile may lack a name or a label. Then the error [is one](Error::is_unanswerable) that lets a caller leave the panel or
 //! the alert out and say why; every other error is a mistake in the expression. [`Expr::or_else`] offers another way to ask.
 
+mod alert;
 pub mod dashboard;
 mod error;
 mod expr;
 mod metric;
 mod profile;
+mod promtool;
 mod render;
+mod rules;
+mod runbook;
+mod setting;
 #[cfg(test)]
 mod tests;
+mod text;
+mod trial;
+mod yaml;
 
+pub use alert::{Alert, Link, Links, Severity};
 pub use error::{Error, Result};
 pub use expr::{Expr, Matching, Op, Selector, Window, number, scalar_time, vector};
 pub use metric::{Metric, Series, target};
 pub use profile::{Match, Matcher, Profile, Scope};
+pub use promtool::{Test, TestFile};
 pub use render::{Labels, Rendered};
+pub use rules::{Recording, RuleGroup, rule_file};
+pub use runbook::{Runbook, Step};
+pub use setting::{Chosen, Setting, duration, parse_duration};
+pub use text::Sentence;
+pub use trial::{About, Signal, Trial, above, below};
 
 /// The example of the README, run as a test.
 #[cfg(doctest)]
