@@ -33,10 +33,13 @@ const PORTABLE: &[&str] = &[
     "metric-schema",
     "exposition",
     "mixin",
+    "runtime-metrics",
     "collector-core",
     "exporter-toolkit",
+    "otlp-client",
     "source-docker",
     "source-sim",
+    "sink-otlp",
     "sink-prometheus",
     "container-mixin",
 ];

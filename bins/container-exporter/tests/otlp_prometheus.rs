@@ -188,10 +188,8 @@ fn options(identity: Identity, names: Names) -> Options {
     let mut options = Options::default();
     options.identity = identity;
     options.names = names;
-    options.resource = vec![
-        ("service.name".to_owned(), "shop".to_owned()),
-        ("service.instance.id".to_owned(), "1".to_owned()),
-    ];
+    options.resource =
+        vec![("service.name".to_owned(), "shop".into()), ("service.instance.id".to_owned(), "1".into())];
     options
 }
 

@@ -6,7 +6,9 @@ mod program;
 mod receiver;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -14,7 +16,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use program::{Exporter, PATIENCE};
 use rustix::process::Signal;
-use test_support::RecordedEngine;
+use test_support::{Cgroups, RecordedEngine, Tree};
 
 /// The trace of a caller, and its span.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -25,7 +27,8 @@ type Seen = receiver::Seen<ExportTraceServiceRequest>;
 
 impl Receiver {
     fn start() -> Self {
-        Self::of(|_| true)
+        // Metrics come to the same endpoint where it is one for all signals.
+        Self::of(|path| !path.to_lowercase().contains("metrics"))
     }
 
     /// Waits for what is found among the spans that came so far.
@@ -178,29 +181,101 @@ fn the_caller_decides_and_else_the_ratio() {
     }
 }
 
-#[test]
-fn a_list_of_an_engine_is_a_trace_of_its_own() {
-    let (sockets, socket) = std::sync::mpsc::channel();
+/// What a span says of itself by a key.
+fn attribute(span: &Span, key: &str) -> Option<String> {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    match found.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+/// The socket of an engine, and its port, which has the containers that Docker was recorded with; it runs as long as the
+/// test.
+fn recorded_engine() -> (std::path::PathBuf, u16) {
+    let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let engine = RecordedEngine::start();
-            sockets.send(engine.socket()).expect("the test waits");
+            let mut engine = RecordedEngine::start();
+            engine.play_docker();
+            let port = engine.listen_tcp(None).await;
+            tell.send((engine.socket(), port)).expect("the test waits");
             std::future::pending::<()>().await;
         });
     });
-    let socket = socket.recv().expect("an engine");
+    told.recv().expect("an engine")
+}
+
+#[test]
+fn what_an_engine_is_asked_are_traces_of_their_own() {
+    let (socket, _) = recorded_engine();
     let receiver = Receiver::start();
     let config = format!(
         "[docker]\nsocket_path = {socket:?}\n[traces]\nendpoint = \"http://{}/v1/traces\"\nratio = 1\n",
         receiver.address
     );
     let _exporter = of("docker", &config, "50");
-    let span = receiver.span("list");
+    for name in ["list", "inspect"] {
+        let span = receiver.span(name);
+        assert_eq!((span.kind, span.parent_span_id.len()), (SpanKind::Client as i32, 0), "{name}");
+        assert_eq!(attribute(&span, "source").as_deref(), Some("docker"), "{name}");
+        assert_eq!(attribute(&span, "container.id").is_some(), name == "inspect");
+    }
+}
+
+/// An engine on another machine is asked for the numbers as well.
+#[test]
+fn a_request_for_numbers_is_a_trace_of_its_own() {
+    let (_, port) = recorded_engine();
+    let receiver = Receiver::start();
+    let config = format!(
+        "[docker]\nhosts = [\"tcp://127.0.0.1:{port}\"]\n[traces]\nendpoint = \"http://{}/v1/traces\"\nratio = 1\n",
+        receiver.address
+    );
+    let exporter = of("docker", &config, "50");
+    exporter.scrape(None);
+    let span = receiver.span("stats");
     assert_eq!((span.kind, span.parent_span_id.len()), (SpanKind::Client as i32, 0));
-    let source = span.attributes.iter().find(|attribute| attribute.key == "source").expect("a source");
-    let source = source.value.as_ref().and_then(|value| value.value.clone());
-    assert_eq!(source, Some(Value::StringValue("docker".to_owned())));
+    assert_eq!(attribute(&span, "container.id").expect("whose").len(), 64);
+}
+
+#[test]
+fn a_scan_of_cgroups_is_a_trace_of_its_own() {
+    let tree = Tree::machine(Cgroups::V2);
+    let id = "a1".repeat(32);
+    tree.cgroup(&format!("/system.slice/docker-{id}.scope"), &[7]);
+    tree.process(7, 1.0);
+    let (root, proc) = (tree.path("sys/fs/cgroup"), tree.path("proc"));
+    let receiver = Receiver::start();
+    let config = format!(
+        "[cgroup]\nroot = {root:?}\nproc_root = {proc:?}\n[traces]\nendpoint = \"http://{}/v1/traces\"\nratio = 1\n",
+        receiver.address
+    );
+    let exporter = of("cgroup", &config, "50");
+    let span = receiver.span("scan");
+    assert_eq!((span.kind, span.parent_span_id.len()), (SpanKind::Internal as i32, 0));
+    assert_eq!(attribute(&span, "source").as_deref(), Some("cgroup"));
+    let page = exporter.scrape(None);
+    assert!(page.contains(&format!("container_id=\"{}\"", &id[..12])), "{page}");
+}
+
+/// What leaves by OTLP is collected for it, once each interval.
+#[test]
+fn an_export_is_a_trace_with_its_collection() {
+    let receiver = Receiver::start();
+    let config = format!(
+        "[otlp]\nendpoint = \"http://{}\"\ninterval = 1\n[metrics]\nmax_age_ms = 0\n[traces]\nratio = 1\n",
+        receiver.address
+    );
+    let _exporter = start(&config, "50");
+    let export = receiver.span("export");
+    assert_eq!((export.kind, export.parent_span_id.len()), (SpanKind::Internal as i32, 0));
+    let collect = receiver.wait("its collection", |seen| {
+        let of_export = |span: &Span| span.name == "collect" && span.parent_span_id == export.span_id;
+        spans(seen).into_iter().find(of_export)
+    });
+    assert_eq!(collect.trace_id, export.trace_id);
 }
 
 #[test]
@@ -233,6 +308,74 @@ fn the_end_of_the_process_sends_what_waits() {
     exporter.signal(Signal::TERM);
     assert!(exporter.child.wait().expect("its end").success());
     assert_eq!(hex(&receiver.span("GET /metrics").trace_id), TRACE);
+}
+
+/// Metrics and traces have one bound together, so a receiver that stands still with the ones does not cost the others.
+#[test]
+fn the_last_metrics_and_traces_are_sent_side_by_side() {
+    let receiver = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = receiver.local_addr().expect("bound");
+    // It answers metrics only after it has traces.
+    let traces = Arc::<(Mutex<bool>, Condvar)>::default();
+    std::thread::spawn(move || {
+        for stream in receiver.incoming().map_while(Result::ok) {
+            let traces = Arc::clone(&traces);
+            std::thread::spawn(move || answer_in_turn(stream, &traces));
+        }
+    });
+    let mut exporter =
+        start(&format!("[otlp]\nendpoint = \"http://{endpoint}\"\ninterval = 3600\n"), "3600000");
+    exporter.scrape(Some(&sampled()));
+    exporter.signal(Signal::TERM);
+    assert!(exporter.child.wait().expect("its end").success());
+    exporter.line("takes traces");
+    exporter.line("takes metrics");
+    let log = exporter.text();
+    assert!(!log.contains("not delivered"), "{log}");
+}
+
+/// Requests of one connection, until it ends.
+fn answer_in_turn(stream: TcpStream, traces: &(Mutex<bool>, Condvar)) {
+    let mut requests = BufReader::new(stream);
+    loop {
+        let (mut line, mut length) = (String::new(), 0);
+        if requests.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let is_of_traces = line.contains("/v1/traces");
+        while line.trim() != "" {
+            line.clear();
+            requests.read_line(&mut line).expect("a line");
+            if let Some(("content-length", value)) = line.split_once(':') {
+                length = value.trim().parse().expect("a number");
+            }
+        }
+        std::io::copy(&mut requests.by_ref().take(length), &mut std::io::sink()).expect("a body");
+        let mut seen = traces.0.lock().expect("unpoisoned");
+        *seen |= is_of_traces;
+        traces.1.notify_all();
+        drop(traces.1.wait_while(seen, |seen| !*seen).expect("unpoisoned"));
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        requests.get_mut().write_all(answer).expect("it waits for it");
+    }
+}
+
+/// Nobody answers: the process ends all the same, and says what it leaves.
+#[test]
+fn what_a_receiver_never_takes_is_told_at_the_end() {
+    // Connections come as far as the kernel's backlog.
+    let receiver = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = receiver.local_addr().expect("bound");
+    let mut exporter =
+        start(&format!("[otlp]\nendpoint = \"http://{endpoint}\"\ninterval = 3600\n"), "3600000");
+    exporter.scrape(Some(&sampled()));
+    exporter.signal(Signal::TERM);
+    assert!(exporter.child.wait().expect("its end").success());
+    exporter.line("data points were not delivered to");
+    let line = exporter.line("spans were not delivered before the end");
+    let spans = line.split_whitespace().find_map(|word| word.parse::<u64>().ok()).expect("a number");
+    // That of the scrape, and of a collection that had its own.
+    assert!(spans > 0, "{line}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             other => return Err(format!("{other:?} is neither names nor an identity").into()),
         }
     }
-    options.resource = vec![("service.name".to_owned(), "export-example".to_owned())];
+    options.resource = vec![("service.name".to_owned(), "export-example".into())];
     let now = SystemTime::now();
     let mut snapshot = Snapshot::empty(now);
     snapshot.containers = vec![container("job", State::Exited, now), container("web", State::Running, now)];

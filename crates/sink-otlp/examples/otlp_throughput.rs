@@ -79,7 +79,7 @@ struct Exported {
 fn options() -> Options {
     let mut options = Options::default();
     options.groups = [Group::Cpu, Group::Memory, Group::Network].into_iter().collect::<Groups>();
-    options.container_resource = vec![("host.name".to_owned(), "bench".to_owned())];
+    options.container_resource = vec![("host.name".to_owned(), "bench".into())];
     options
 }
 

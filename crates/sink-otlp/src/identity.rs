@@ -8,7 +8,7 @@ use collector_core::{
     labels::MAX_KEY_BYTES,
 };
 
-use crate::{Names, Options, batch::field, wire};
+use crate::{AttributeValue, Names, Options, batch::field, wire};
 
 /// The longest value of an attribute that is no label: more than any path, name or image reference has.
 pub(crate) const VALUE_BYTES_MAX: usize = 4096;
@@ -111,6 +111,17 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    fn value(&mut self, key: &'a str, value: &AttributeValue) {
+        match value {
+            AttributeValue::Text(text) => self.text(key, Some(text)),
+            AttributeValue::Int(number) if !self.taken.contains(&key) => {
+                self.taken.push(key);
+                wire::attribute_int(&mut self.out, self.field, key, *number);
+            }
+            AttributeValue::Int(_) => {}
+        }
+    }
+
     fn list(&mut self, key: &'a str, value: Option<&str>) {
         let value = cut(value.unwrap_or_default(), VALUE_BYTES_MAX);
         if !value.is_empty() {
@@ -144,7 +155,7 @@ pub(crate) fn resource(container: &Container, versions: &Versions, options: &Opt
     attributes.text("systemd.unit", container.unit.as_deref());
     attributes.text("systemd.slice", container.slice.as_deref());
     for (key, value) in &options.container_resource {
-        attributes.text(key, Some(value));
+        attributes.value(key, value);
     }
     let dropped = labels(container, options, &mut attributes.out);
     (attributes.out.into(), dropped)
@@ -194,7 +205,7 @@ pub(crate) fn of_points(container: &Container, names: Names) -> Box<[u8]> {
 pub(crate) fn own(options: &Options) -> Box<[u8]> {
     let mut attributes = Attributes::new(field::RESOURCE_ATTRIBUTES);
     for (key, value) in &options.resource {
-        attributes.text(key, Some(value));
+        attributes.value(key, value);
     }
     attributes.out.into()
 }

@@ -109,6 +109,33 @@ pub enum Names {
     Prometheus,
 }
 
+/// What an attribute of a Resource says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// A text; an empty one is left out.
+    Text(String),
+    /// A number, such as that of a process.
+    Int(i64),
+}
+
+impl From<&str> for AttributeValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for AttributeValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for AttributeValue {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
 /// How exports are made. Start from [`Options::default`] and change fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -120,9 +147,9 @@ pub struct Options {
     /// The groups that leave.
     pub groups: Groups,
     /// The attributes of the exporter's own Resource, such as `service.name`; of a key that comes twice the first counts.
-    pub resource: Vec<(String, String)>,
+    pub resource: Vec<(String, AttributeValue)>,
     /// Attributes of every container's Resource besides its own, such as `host.name`.
-    pub container_resource: Vec<(String, String)>,
+    pub container_resource: Vec<(String, AttributeValue)>,
     /// The most labels of one container that become attributes.
     pub labels_max: usize,
     /// The longest value of such a label, in bytes; longer ones are cut.

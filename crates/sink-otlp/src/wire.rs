@@ -91,6 +91,7 @@ mod common {
     pub(super) const KEY: u64 = 1;
     pub(super) const VALUE: u64 = 2;
     pub(super) const STRING: u64 = 1;
+    pub(super) const INT: u64 = 3;
     pub(super) const ARRAY: u64 = 5;
     pub(super) const VALUES: u64 = 1;
 }
@@ -103,6 +104,17 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u64, key: &str, value: &str) {
     bytes(out, common::KEY, key.as_bytes());
     head(out, common::VALUE, text);
     bytes(out, common::STRING, value.as_bytes());
+}
+
+/// An attribute whose value is a number.
+pub(crate) fn attribute_int(out: &mut Vec<u8>, field: u64, key: &str, value: i64) {
+    let whole = open(out, field);
+    bytes(out, common::KEY, key.as_bytes());
+    let inner = open(out, common::VALUE);
+    // Two's complement, as protobuf has `int64`.
+    number(out, common::INT, value.cast_unsigned());
+    close(out, inner);
+    close(out, whole);
 }
 
 /// An attribute whose value is an array of texts.

@@ -61,8 +61,8 @@ fn render(options: Options) -> String {
 
 fn options() -> Options {
     let mut options = Options::default();
-    options.resource = vec![("service.name".to_owned(), "container-exporter".to_owned())];
-    options.container_resource = vec![("host.name".to_owned(), "alpha".to_owned())];
+    options.resource = vec![("service.name".to_owned(), "container-exporter".into())];
+    options.container_resource = vec![("host.name".to_owned(), "alpha".into())];
     options
 }
 

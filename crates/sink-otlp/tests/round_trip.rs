@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sink_otlp::{Identity, Names, Options, OtlpSink};
+use sink_otlp::{AttributeValue, Identity, Names, Options, OtlpSink};
 use support::{Flat, chance::draw, decode, export, flat, oracle::Oracle};
 
 fn options(identity: Identity, names: Names) -> Options {
@@ -14,8 +14,10 @@ fn options(identity: Identity, names: Names) -> Options {
     options.names = names;
     options.label_value_bytes_max = 20;
     options.labels_max = 5;
-    let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let pair = |(key, value): (&str, &str)| (key.to_owned(), AttributeValue::from(value));
     options.resource = [("service.name", "exporter"), ("host.name", "höst")].map(pair).into();
+    let numbers = [("process.pid", 4_194_304_i64), ("odd", -1), ("none", 0)];
+    options.resource.extend(numbers.map(|(key, value)| (key.to_owned(), value.into())));
     options.container_resource = [("host.name", "höst")].map(pair).into();
     options
 }

@@ -279,7 +279,7 @@ proptest! {
         let mut options = Options::default();
         options.label_value_bytes_max = value_max;
         options.identity = if by_point { Identity::DataPoint } else { Identity::Both };
-        options.resource = vec![(texts[0].clone(), texts[1].clone())];
+        options.resource = vec![(texts[0].clone(), texts[1].clone().into())];
         let mut sink = OtlpSink::new(options);
         let mut hostile: Container = container(1, State::Running);
         hostile.name = Some(texts[2].as_str().into());

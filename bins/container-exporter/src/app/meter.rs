@@ -17,6 +17,7 @@ use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMete
 use otlp_client::Payload;
 use prost::Message as _;
 use runtime_metrics::RuntimeMetrics;
+use sink_otlp::AttributeValue;
 
 /// A meter and how it is read.
 pub(super) struct Meter {
@@ -34,9 +35,9 @@ impl Meter {
         Self { reader, _provider: provider }
     }
 
-    /// The numbers as they are now; of a key that comes twice in the resource the first counts. `None` where the SDK
+    /// The numbers as they are now. `None` where the SDK
     /// cannot be read.
-    pub(super) fn payload(&self, resource: &[(String, String)]) -> Option<Payload> {
+    pub(super) fn payload(&self, resource: &[(String, AttributeValue)]) -> Option<Payload> {
         let mut read = ResourceMetrics::default();
         if let Err(error) = self.reader.collect(&mut read) {
             tracing::debug!(%error, "failed to read the process's own metrics");
@@ -53,15 +54,15 @@ impl Meter {
     }
 }
 
-fn encoded(resource: &[(String, String)]) -> Resource {
-    let mut attributes: Vec<KeyValue> = Vec::new();
-    for (key, value) in resource {
-        if attributes.iter().all(|known| known.key != *key) {
-            let value = AnyValue { value: Some(any_value::Value::StringValue(value.clone())) };
-            attributes.push(KeyValue { key: key.clone(), value: Some(value), ..KeyValue::default() });
-        }
-    }
-    Resource { attributes, ..Resource::default() }
+fn encoded(resource: &[(String, AttributeValue)]) -> Resource {
+    let attributes = resource.iter().map(|(key, value)| {
+        let value = match value {
+            AttributeValue::Text(text) => any_value::Value::StringValue(text.clone()),
+            AttributeValue::Int(number) => any_value::Value::IntValue(*number),
+        };
+        KeyValue { key: key.clone(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+    });
+    Resource { attributes: attributes.collect(), ..Resource::default() }
 }
 
 fn points(metric: &Metric) -> usize {

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use collector_core::{Request as Collect, Snapshot};
 use otlp_client::{Client, Payload, SettingsError, Stats};
 use runtime_metrics::RuntimeMetrics;
-use sink_otlp::{Options, OtlpSink};
-use tokio::sync::watch;
+use sink_otlp::{AttributeValue, Options, OtlpSink};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tracing::Instrument as _;
@@ -24,8 +24,8 @@ use crate::config::settings::{Otlp, Settings};
 /// The largest request, before compression. Receivers take 4 MiB; a smaller one is encoded in a millisecond, for which others
 /// wait, and takes less memory in the making and in the sending.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
-/// How long the last requests may take at the end of the process.
-const FLUSH: Duration = Duration::from_secs(5);
+/// How long the last requests may take at the end of the process, those of traces included.
+pub(super) const FLUSH: Duration = Duration::from_secs(5);
 /// How long the first export waits for the engines' first lists.
 const FIRST_LIST: Duration = Duration::from_secs(2);
 
@@ -44,6 +44,8 @@ enum Order {
 /// The task's handle.
 pub(super) struct Export {
     orders: watch::Sender<Order>,
+    /// Ends with the last collection.
+    collected: oneshot::Receiver<()>,
     task: JoinHandle<()>,
 }
 
@@ -55,15 +57,16 @@ impl Export {
     pub(super) fn start(
         app: &Arc<App>,
         settings: &Arc<Settings>,
-        own: RuntimeMetrics,
+        own: Arc<RuntimeMetrics>,
         shown: Shown,
     ) -> Result<Self, SettingsError> {
         let own = Arc::new(Own { metrics: own, meter: OnceLock::new() });
         let start = |otlp| Running::start(settings, otlp, Arc::clone(&own));
         let running = settings.otlp.as_ref().map(start).transpose()?;
         let (orders, received) = watch::channel(Order::Run(Arc::clone(settings)));
-        let task = Task { app: Arc::clone(app), running, own, orders: received, shown };
-        Ok(Self { orders, task: tokio::spawn(task.run()) })
+        let (collecting, collected) = oneshot::channel();
+        let task = Task { app: Arc::clone(app), running, own, orders: received, shown, collecting };
+        Ok(Self { orders, collected, task: tokio::spawn(task.run()) })
     }
 
     /// What a reload tells.
@@ -77,7 +80,14 @@ impl Export {
         move || drop(orders.send_replace(Order::Stop))
     }
 
-    /// Waits for the end of what [`stopper`](Self::stopper) began.
+    /// Waits for the last collection of what [`stopper`](Self::stopper) began: no span of the task begins after it.
+    pub(super) async fn collected(&mut self) {
+        self.orders.send_replace(Order::Stop);
+        // An error is the sender's end.
+        _ = (&mut self.collected).await;
+    }
+
+    /// Waits for the end.
     pub(super) async fn ended(self) {
         self.orders.send_replace(Order::Stop);
         // A bug in it was told by its panic.
@@ -109,12 +119,12 @@ struct Running {
     sink: OtlpSink,
     own: Arc<Own>,
     /// Of the exporter.
-    resource: Vec<(String, String)>,
+    resource: Vec<(String, AttributeValue)>,
 }
 
 /// The process's own metrics, and the meter that shows them once something is sent.
 struct Own {
-    metrics: RuntimeMetrics,
+    metrics: Arc<RuntimeMetrics>,
     meter: OnceLock<Meter>,
 }
 
@@ -153,14 +163,17 @@ impl Running {
         }
     }
 
-    /// One export. Requests are made as there is room for them, so that few are held; what a receiver has not taken by
-    /// `until` is left to the queue, which drops the oldest. Where the process ends meanwhile the rest is left out: the
-    /// last export has it.
-    async fn export(&mut self, app: &App, until: Instant, end: impl Future<Output = ()>) {
+    async fn collect(&self, app: &App) -> Arc<Snapshot> {
         let metrics = &self.settings.metrics;
         let deadline = metrics.timeout.min(self.interval);
         let request = Collect::new(metrics.groups).max_age(metrics.max_age).deadline(deadline);
-        let snapshot = app.collector.collect(request).await;
+        app.collector.collect(request).await
+    }
+
+    /// One export of a snapshot. Requests are made as there is room for them, so that few are held; what a receiver has not taken by
+    /// `until` is left to the queue, which drops the oldest. Where the process ends meanwhile the rest is left out: the
+    /// last export has it.
+    async fn export(&mut self, snapshot: Arc<Snapshot>, until: Instant, end: impl Future<Output = ()>) {
         let meter = self.own.meter.get_or_init(|| Meter::new(&self.own.metrics));
         if let Some(payload) = meter.payload(&self.resource) {
             self.client.submit(payload);
@@ -189,13 +202,8 @@ fn options(settings: &Settings, otlp: &Otlp) -> Options {
     options.batch_bytes_max = REQUEST_BYTES_MAX;
     options.labels_max = settings.labels.max_per_container;
     options.label_value_bytes_max = settings.labels.max_value_bytes;
-    options.resource.clone_from(&otlp.resource);
-    // Of a key that comes twice the first counts.
-    let detected = resource::detected().into_iter();
-    options.resource.extend(detected.map(|(key, value)| (key.to_owned(), value.to_string())));
-    let mut of_containers: Vec<(String, String)> =
-        options.resource.iter().filter(|(key, _)| says_where(key)).cloned().collect();
-    of_containers.dedup_by(|later, first| later.0 == first.0);
+    options.resource = resource::of_sink(&otlp.resource);
+    let of_containers = options.resource.iter().filter(|(key, _)| says_where(key)).cloned().collect();
     options.container_resource = of_containers;
     options
 }
@@ -218,6 +226,8 @@ struct Task {
     own: Arc<Own>,
     orders: watch::Receiver<Order>,
     shown: Shown,
+    /// Dropped after the last collection.
+    collecting: oneshot::Sender<()>,
 }
 
 impl Task {
@@ -247,7 +257,11 @@ impl Task {
                 // Its own receiver: one that looked for the end would pass over a reload.
                 let end = stopped(self.orders.clone());
                 let until = tick + running.interval;
-                running.export(&self.app, until, end).instrument(tracing::info_span!("export")).await;
+                let export = async {
+                    let snapshot = running.collect(&self.app).await;
+                    running.export(snapshot, until, end).await;
+                };
+                export.instrument(tracing::info_span!("export")).await;
             }
         } else {
             _ = self.orders.changed().await;
@@ -292,10 +306,14 @@ impl Task {
     }
 
     /// The last numbers, and what still waits.
-    async fn finish(&mut self) {
-        let Some(running) = &mut self.running else { return };
+    async fn finish(self) {
+        let Some(mut running) = self.running else { return };
         let until = Instant::now() + FLUSH;
-        _ = timeout_at(until, running.export(&self.app, until, std::future::pending())).await;
+        let snapshot = timeout_at(until, running.collect(&self.app)).await;
+        drop(self.collecting);
+        if let Ok(snapshot) = snapshot {
+            _ = timeout_at(until, running.export(snapshot, until, std::future::pending())).await;
+        }
         running.client.shutdown(until.saturating_duration_since(Instant::now())).await;
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::Resource;
+use sink_otlp::AttributeValue;
 
 /// The schema that the names are of.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
@@ -11,7 +12,7 @@ const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 const MACHINE_IDS: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 
 /// What the process finds out by itself, by the names of the semantic conventions.
-pub(super) fn detected() -> Vec<(&'static str, Value)> {
+fn detected() -> Vec<(&'static str, Value)> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     // As the conventions spell them.
     let architecture = match std::env::consts::ARCH {
@@ -42,7 +43,7 @@ fn host_id(paths: &[&Path]) -> Option<String> {
 }
 
 /// What was set, and then what was found; of a key that comes twice the first counts.
-pub(super) fn merged(set: &[(String, String)]) -> Vec<(String, Value)> {
+fn merged(set: &[(String, String)]) -> Vec<(String, Value)> {
     let set = set.iter().map(|(key, value)| (key.clone(), Value::from(value.clone())));
     let mut merged: Vec<(String, Value)> = Vec::new();
     for (key, value) in set.chain(detected().into_iter().map(|(key, value)| (key.to_owned(), value))) {
@@ -57,6 +58,15 @@ pub(super) fn merged(set: &[(String, String)]) -> Vec<(String, Value)> {
 pub(super) fn of_sdk(set: &[(String, String)]) -> Resource {
     let attributes = merged(set).into_iter().map(|(key, value)| KeyValue::new(key, value));
     Resource::builder_empty().with_schema_url(attributes, SCHEMA_URL).build()
+}
+
+/// The same for the sink.
+pub(super) fn of_sink(set: &[(String, String)]) -> Vec<(String, AttributeValue)> {
+    let of_sink = |(key, value)| match value {
+        Value::I64(number) => (key, AttributeValue::from(number)),
+        text => (key, AttributeValue::from(text.to_string())),
+    };
+    merged(set).into_iter().map(of_sink).collect()
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use collector_core::{Collector, EngineInfo, SourceReport, SourceStatus};
 use exporter_toolkit::{Limits, Server};
 use sink_prometheus::PrometheusSink;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::otlp::{Export, Reloads};
+use super::otlp::{Export, FLUSH, Reloads};
 use super::traces::{self, Traces};
 use super::{AppError, build, http, log::Log};
 use crate::config::settings::{Compression, Settings};
@@ -39,14 +39,13 @@ impl App {
 /// How long the start waits for the engines' first word before it says what it found.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
-/// How long the last traces may take, after the last metrics.
-const LAST_TRACES: Duration = Duration::from_secs(2);
-
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppError> {
     let settings = Arc::new(loaded.settings.clone());
     let (registry, metrics) = build::registry(settings.traces.as_ref())?;
-    let traces = settings.traces.as_ref().map(|traces| Traces::start(traces, &metrics)).transpose()?;
+    let metrics = Arc::new(metrics);
+    let start = |traces| Traces::start(traces, Arc::clone(&metrics));
+    let traces = settings.traces.as_ref().map(start).transpose()?;
     let log = Log::start(&settings.logging, traces.as_ref());
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -67,7 +66,7 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
     let said = parts.host.unwrap_or_else(|| "simulated containers".to_owned());
     tracing::info!("container-exporter {}: {said}", env!("CARGO_PKG_VERSION"));
     tokio::spawn(say_what_was_found(Arc::clone(&app), url(server.local_addr()), parts.is_engine_named));
-    let export = Export::start(&app, &settings, metrics, parts.otlp)?;
+    let mut export = Export::start(&app, &settings, metrics, parts.otlp)?;
     let reloads = Reload {
         inputs: inputs.clone(),
         app: Arc::clone(&app),
@@ -94,10 +93,15 @@ pub(super) async fn serve(inputs: &Inputs, loaded: Loaded) -> Result<(), AppErro
         stop_export();
     });
     served.await?;
-    export.ended().await;
-    if let Some(traces) = traces {
-        traces.end(LAST_TRACES).await;
-    }
+    let until = Instant::now() + FLUSH;
+    export.collected().await;
+    // Side by side: a receiver that takes neither has both for as long as one.
+    let traces = async {
+        if let Some(traces) = traces {
+            traces.end(until.saturating_duration_since(Instant::now())).await;
+        }
+    };
+    tokio::join!(export.ended(), traces);
     Ok(())
 }
 

@@ -34,6 +34,7 @@ use crate::config::settings;
 pub(super) struct Traces {
     provider: SdkTracerProvider,
     courier: Arc<Courier>,
+    metrics: Arc<RuntimeMetrics>,
 }
 
 impl Traces {
@@ -41,7 +42,10 @@ impl Traces {
     ///
     /// # Errors
     /// A file of TLS that the settings name cannot be used.
-    pub(super) fn start(traces: &settings::Traces, metrics: &RuntimeMetrics) -> Result<Self, SettingsError> {
+    pub(super) fn start(
+        traces: &settings::Traces,
+        metrics: Arc<RuntimeMetrics>,
+    ) -> Result<Self, SettingsError> {
         let settings::Traces { client, ratio, .. } = traces;
         let courier = Arc::new(Courier::new(client.clone())?);
         let exporter = Exporter {
@@ -60,7 +64,7 @@ impl Traces {
             .provider()
             .with_resource(resource::of_sdk(&traces.resource))
             .build();
-        Ok(Self { provider, courier })
+        Ok(Self { provider, courier, metrics })
     }
 
     /// Where a reload sends them.
@@ -82,12 +86,17 @@ impl Traces {
             .with_filter(FilterFn::new(is_ours).with_max_level_hint(LevelFilter::INFO))
     }
 
-    /// Sends what waits, for at most so long; what stays is counted as dropped.
+    /// Sends what waits, for at most so long; what stays is counted, and told.
     pub(super) async fn end(self, bound: Duration) {
         // It waits for its own thread, which waits for this runtime to send.
         let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(bound)).await;
-        if let Ok(Err(error)) = ended {
-            tracing::warn!("failed to send the last traces within {bound:?}: {error}");
+        let counts = self.metrics.span_counts();
+        match (counts.queued + counts.in_flight, ended) {
+            (0, Ok(Err(error))) => tracing::warn!("failed to end the sending of traces: {error}"),
+            (0, _) => {}
+            (left, _) => tracing::warn!(
+                "{left} spans were not delivered before the end: the receiver did not take them within {bound:.1?}"
+            ),
         }
     }
 }

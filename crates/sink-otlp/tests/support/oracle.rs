@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::{
     },
     resource::v1::Resource,
 };
-use sink_otlp::{Identity, Names, Options};
+use sink_otlp::{AttributeValue, Identity, Names, Options};
 
 use super::{Flat, flatten};
 
@@ -41,6 +41,15 @@ fn pair(key: &str, value: AnyValue) -> KeyValue {
 fn push(attributes: &mut Attributes, key: &str, value: Option<&str>) {
     if let Some(value) = value.filter(|value| !value.is_empty()) {
         attributes.push(pair(key, text(value)));
+    }
+}
+
+fn push_value(attributes: &mut Attributes, key: &str, value: &AttributeValue) {
+    match value {
+        AttributeValue::Text(text) => push(attributes, key, Some(text)),
+        AttributeValue::Int(number) => {
+            attributes.push(pair(key, AnyValue { value: Some(any_value::Value::IntValue(*number)) }));
+        }
     }
 }
 
@@ -104,7 +113,7 @@ impl Oracle {
     fn own(&self) -> Attributes {
         let mut own = Attributes::new();
         for (key, value) in &self.options.resource {
-            push(&mut own, key, Some(value));
+            push_value(&mut own, key, value);
         }
         own
     }
@@ -140,7 +149,7 @@ impl Oracle {
         push(&mut all, "systemd.unit", container.unit.as_deref());
         push(&mut all, "systemd.slice", container.slice.as_deref());
         for (key, value) in &self.options.container_resource {
-            push(&mut all, key, Some(value));
+            push_value(&mut all, key, value);
         }
         let usable = container.labels.iter().filter(|(key, _)| !key.is_empty());
         for (key, value) in usable.take(self.options.labels_max) {
