@@ -122,6 +122,11 @@ const NEEDS: &[Need] = &[
         probe: || has("prometheus") && has("promtool"),
     },
     Need {
+        packages: &["prometheus-alertmanager"],
+        purpose: "who is told of alerts (prometheus-alertmanager, amtool)",
+        probe: || has("amtool") && (has("prometheus-alertmanager") || has("alertmanager")),
+    },
+    Need {
         packages: &["apparmor"],
         purpose: "the engine's profile where the kernel has AppArmor on (apparmor_parser)",
         probe: || !apparmor_on() || has("apparmor_parser"),

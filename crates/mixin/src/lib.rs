@@ -57,7 +57,7 @@ pub use rules::{Recording, RuleGroup, rule_file};
 pub use runbook::{Runbook, Step};
 pub use setting::{Chosen, Setting, duration, parse_duration};
 pub use text::Sentence;
-pub use trial::{About, Signal, Trial, above, below};
+pub use trial::{About, Signal, Trial, above, below, far_above};
 
 /// The example of the README, run as a test.
 #[cfg(doctest)]

@@ -6,7 +6,9 @@ use crate::alert::{Alert, Links};
 use crate::error::Result;
 use crate::expr::Expr;
 use crate::profile::Scope;
+use crate::promtool::Test;
 use crate::render::Rendered;
+use crate::trial::{self, Signal};
 use crate::yaml::Yaml;
 
 /// A recording rule. Its name is `level:metric:operation`, made of what it records.
@@ -24,6 +26,8 @@ pub struct Recording {
     pub expr: Expr,
     /// What it is good for, in one sentence.
     pub help: &'static str,
+    /// Series of each of two containers, and the value of every series that is then recorded.
+    pub shown: (Vec<Signal>, f64),
 }
 
 impl Recording {
@@ -35,7 +39,14 @@ impl Recording {
         expr: Expr,
         help: &'static str,
     ) -> Self {
-        Self { level, metrics: (metric, None), operation, expr, help }
+        Self { level, metrics: (metric, None), operation, expr, help, shown: (Vec::new(), 0.0) }
+    }
+
+    /// How it is tested: where two containers each have these series, as they are while all is well, every series that it records has
+    /// this value.
+    pub fn shows(mut self, value: f64, signals: Vec<Signal>) -> Self {
+        self.shown = (signals, value);
+        self
     }
 
     /// Of a metric divided by another.
@@ -63,6 +74,22 @@ impl Recording {
     /// As [`Expr::render`].
     pub fn render(&self, scope: &Scope) -> Result<Rendered> {
         self.expr.render(scope)
+    }
+
+    /// Its test.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recording::render`], and where a signal leaves a label of its row open.
+    pub fn test(&self, scope: &Scope) -> Result<Test> {
+        let (signals, value) = &self.shown;
+        let name = self.name();
+        let recorded = trial::steady(Test::new(name.as_str()), signals, &self.render(scope)?, scope)?;
+        let (test, labels) = recorded;
+        let samples: Vec<(String, f64)> =
+            labels.iter().map(|labels| (format!("{name}{labels}"), *value)).collect();
+        let samples: Vec<(&str, f64)> = samples.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        Ok(test.query(trial::STEADY_MINUTE, name.as_str(), &samples))
     }
 
     fn rule(&self, scope: &Scope) -> Result<Yaml> {

@@ -3,7 +3,6 @@
 //! One timeline serves all: well, then ill until it fires, then well again. A sample is taken every minute.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use metric_schema::Instrument;
@@ -118,6 +117,13 @@ pub fn above(threshold: f64) -> f64 {
     (threshold / step).floor() * step + step
 }
 
+/// As [`above`], and half of the way to 1: a share of which a rate's window tells before it is full.
+#[must_use]
+pub fn far_above(threshold: f64) -> f64 {
+    let above = above(threshold);
+    above.max((above + 1.0) / 2.0)
+}
+
 /// As [`above`], below.
 #[must_use]
 pub fn below(threshold: f64) -> f64 {
@@ -174,6 +180,8 @@ enum Case {
     NothingToDivideBy,
     /// Well; counters begin again at 0.
     CounterReset,
+    /// Well.
+    Well,
 }
 
 /// The labels of an entity by their native names. Rows with other labels fix them in their signals.
@@ -318,7 +326,7 @@ impl Trial {
                         rising(second, well, end - healed)
                     )
                 }
-                Case::Usual => rising(0.0, well, end),
+                Case::Usual | Case::Well => rising(0.0, well, end),
             },
         }
     }
@@ -339,6 +347,46 @@ fn flat(value: f64, samples: u64) -> String {
 fn rising(from: f64, by: f64, samples: u64) -> String {
     let sign = if by < 0.0 { '-' } else { '+' };
     format!("{from}{sign}{}x{}", by.abs(), samples.saturating_sub(1))
+}
+
+/// When everything that [`steady`] adds has settled.
+pub(crate) const STEADY_MINUTE: u64 = 20;
+
+/// Adds the series of two containers that are well, as far as the profile has them, and gives the labels, in promtool's notation, of the
+/// series that an expression yields of them.
+pub(crate) fn steady(
+    test: Test,
+    signals: &[Signal],
+    of: &Rendered,
+    scope: &Scope,
+) -> Result<(Test, Vec<String>)> {
+    let trial = Trial::new(About::Container, 0.0, signals.to_vec());
+    let time = Timeline { ill: 1, quiet: 1, fires: STEADY_MINUTE, over: STEADY_MINUTE };
+    let test = trial.series(test, scope, Case::Well, &time)?;
+    let mut yielded: Vec<String> = Vec::new();
+    for entity in [Entity::Ill, Entity::Well] {
+        let mut labels = identity(About::Container, entity);
+        for (label, _, value) in signals.iter().flat_map(|signal| &signal.selector.matchers) {
+            labels.insert((*label).to_owned(), value.clone());
+        }
+        let mut shown = BTreeMap::new();
+        for (label, value) in labels {
+            if of.labels.iter().flatten().any(|known| *known == label) {
+                shown.insert(of.label(&label)?, value);
+            }
+        }
+        let text = braced(&shown);
+        if !yielded.contains(&text) {
+            yielded.push(text);
+        }
+    }
+    Ok((test, yielded))
+}
+
+/// Labels in promtool's notation; nothing where there are none.
+fn braced(labels: &BTreeMap<&'static str, String>) -> String {
+    let shown: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    if shown.is_empty() { String::new() } else { format!("{{{}}}", shown.join(",")) }
 }
 
 /// A window where it does not matter which.
@@ -373,15 +421,7 @@ impl Selector {
                 }
             };
         }
-        let mut text = name;
-        for (index, (label, value)) in labels.iter().enumerate() {
-            let before = if index == 0 { '{' } else { ',' };
-            let _ = write!(text, "{before}{label}=\"{value}\"");
-        }
-        if !labels.is_empty() {
-            text.push('}');
-        }
-        Ok(text)
+        Ok(name + &braced(&labels))
     }
 }
 
@@ -403,5 +443,6 @@ mod tests {
             assert_eq!((above(threshold), below(threshold)), (over, under), "{threshold}");
         }
         assert!(above(0.0) > 0.0);
+        assert_eq!((far_above(0.1), far_above(2.0)), (0.550_781_25, 2.25));
     }
 }

@@ -1,7 +1,7 @@
 //! A host cannot serve its containers.
 
 use collector_core::catalogue::ids;
-use mixin::{About, Alert, Runbook, Setting, Severity, Signal, Step, Trial, above, below};
+use mixin::{About, Alert, Runbook, Setting, Severity, Signal, Step, Trial, below, far_above};
 
 use super::{ON_HOST, RATE, RATE_MINUTES, TARGET, by_minute, now, rate, select};
 
@@ -41,8 +41,8 @@ fn memory_stalled() -> Alert {
         ),
         |chosen| {
             let t = chosen.threshold();
-            let signal = Signal::counter(select(ids::HOST_MEMORY_STALLED), by_minute(below(t)), by_minute(above(t)));
-            Trial::new(About::Target, above(t), vec![signal]).settles_after_minutes(RATE_MINUTES)
+            let signal = Signal::counter(select(ids::HOST_MEMORY_STALLED), by_minute(below(t)), by_minute(far_above(t)));
+            Trial::new(About::Target, far_above(t), vec![signal]).settles_after_minutes(RATE_MINUTES)
         },
     )
     .says(

@@ -1,7 +1,9 @@
 //! A container runs out of memory.
 
 use collector_core::catalogue::ids;
-use mixin::{About, Alert, Expr, Runbook, Setting, Severity, Signal, Step, Trial, Window, above, below};
+use mixin::{
+    About, Alert, Expr, Runbook, Setting, Severity, Signal, Step, Trial, Window, above, below, far_above,
+};
 
 use super::{FIND, ON_CONTAINER, RATE, RATE_MINUTES, by_minute, now, rate, select};
 
@@ -162,8 +164,8 @@ fn stalled() -> Alert {
         |chosen| {
             let t = chosen.threshold();
             let signal =
-                Signal::counter(select(ids::PRESSURE_MEMORY_STALLED), by_minute(below(t)), by_minute(above(t)));
-            Trial::new(About::Container, above(t), vec![signal]).settles_after_minutes(RATE_MINUTES)
+                Signal::counter(select(ids::PRESSURE_MEMORY_STALLED), by_minute(below(t)), by_minute(far_above(t)));
+            Trial::new(About::Container, far_above(t), vec![signal]).settles_after_minutes(RATE_MINUTES)
         },
     )
     .says(

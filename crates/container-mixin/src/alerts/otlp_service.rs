@@ -3,7 +3,7 @@
 
 use mixin::{
     About, Alert, Expr, Metric, Runbook, Selector, Series, Setting, Severity, Signal, Step, Trial, above,
-    below, target,
+    below, far_above, target,
 };
 use runtime_metrics::catalogue as runtime;
 
@@ -94,9 +94,9 @@ fn high_export_error_rate() -> Alert {
             let errors = ERRORS.select().eq("error_type", "unavailable").eq("exporter", "otlp");
             Trial::new(
                 About::All,
-                above(t),
+                far_above(t),
                 vec![
-                    Signal::counter(errors, below(t) * SPANS, above(t) * SPANS),
+                    Signal::counter(errors, below(t) * SPANS, far_above(t) * SPANS),
                     Signal::counter(exported("success"), SPANS, SPANS).divides(),
                 ],
             )
