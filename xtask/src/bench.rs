@@ -10,7 +10,7 @@ mod exporter;
 mod figure;
 mod fleet;
 mod floor;
-mod http;
+pub(crate) mod http;
 mod machine;
 mod peer;
 mod proc;

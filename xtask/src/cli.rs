@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// The project's own tasks.
@@ -34,6 +36,8 @@ pub(crate) enum Task {
     Fuzz(FuzzOptions),
     /// Run the long forms of the faults' tests: churn, outages, collections without end.
     Soak(SoakOptions),
+    /// Start deploy/compose on an engine of its own, check it, and take it away again.
+    Stack(StackOptions),
     /// Start and stop the engine that the end-to-end tests use.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -105,6 +109,17 @@ pub(crate) struct SoakOptions {
     /// Watch an exporter that is built as the tests build it: for a quick try.
     #[arg(long)]
     pub(crate) unoptimized: bool,
+}
+
+/// What `cargo xtask stack` does.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct StackOptions {
+    /// Leave it running after the checks, to look at, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// The exporter's program, instead of one that is built.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// What `cargo xtask codegen` does.

@@ -8,7 +8,7 @@
 
 pub(crate) mod http;
 mod image;
-mod network;
+pub(crate) mod network;
 mod record;
 mod undo;
 
@@ -239,6 +239,11 @@ impl Engine {
     /// What DOCKER_HOST wants.
     pub(crate) fn docker_host(&self) -> String {
         format!("unix://{}", self.record.docker_socket().display())
+    }
+
+    /// A place for whoever uses this engine; it goes with it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.record.path(name)
     }
 
     /// What tests need to start engines of their own beside this one: the same programs, and a directory that goes with it.

@@ -3,9 +3,9 @@
 //! `native` and `engine29` are engines of their own on this machine; the others are User-mode Linux guests with a Debian each. What has to be
 //! built for one is in [`cache`], under its recipe.
 
-mod cache;
+pub(crate) mod cache;
 pub(crate) mod compatibility;
-mod debian;
+pub(crate) mod debian;
 mod engine29;
 mod guest;
 mod results;

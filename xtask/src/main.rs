@@ -8,6 +8,7 @@
 mod bench;
 mod cli;
 mod codegen;
+mod deploy;
 mod engine;
 mod error;
 mod fuzz;
@@ -20,6 +21,7 @@ mod process;
 #[cfg(test)]
 mod reliability;
 mod soak;
+mod stack;
 mod step;
 mod test;
 
@@ -54,6 +56,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::GenDashboards(options) => gen_dashboards::run(&options).map(|summary| done(&summary)),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Soak(options) => soak::run(&options),
+        Task::Stack(options) => stack::run(&options),
         Task::Lab(command) => lab::run(&command),
     }
 }

@@ -17,7 +17,7 @@ use crate::lab::{self, compatibility, suite};
 use crate::metadata;
 use crate::process::{self, When};
 use crate::step::{Counts, Outcome, Report};
-use crate::{codegen, fuzz, gen_dashboards, layers};
+use crate::{codegen, deploy, fuzz, gen_dashboards, layers, stack};
 
 /// The name of the integration test that wants an engine.
 const E2E: &str = "e2e";
@@ -75,8 +75,10 @@ const STEPS: &[Step] = &[
     Step { name: "docs", fast: false, filterable: false, work: |_| docs() },
     Step { name: "portable", fast: false, filterable: false, work: |_| portable() },
     Step { name: "deny", fast: false, filterable: false, work: Run::deny },
+    Step { name: "deploy", fast: false, filterable: false, work: |_| deploy::step() },
     Step { name: "fuzz", fast: false, filterable: false, work: |_| fuzz::step() },
     Step { name: E2E, fast: false, filterable: true, work: Run::end_to_end_tests },
+    Step { name: "stack", fast: false, filterable: false, work: |_| stack::step() },
     Step { name: HOSTS, fast: false, filterable: true, work: Run::tests_on_hosts },
     Step { name: COMPATIBILITY, fast: false, filterable: false, work: |_| compatibility::step() },
 ];

@@ -6,21 +6,25 @@ use crate::engine::record::Record;
 use crate::error::{Error, Result};
 use crate::process::{self, When};
 
-/// Creates the bridge with an address of an unused private network, and lets its containers reach each other where another engine
-/// has set FORWARD to DROP and bridged packets pass the filter.
+/// Creates the bridge with an address of an unused private network, and lets its containers reach each other.
 pub(crate) fn create(record: &Record) -> Result<()> {
     let address = free_network()?;
     let bridge = record.bridge();
     ip(&["link", "add", bridge, "type", "bridge"], When::Working)?;
     ip(&["address", "add", &format!("{address}/24"), "dev", bridge], When::Working)?;
     ip(&["link", "set", bridge, "up"], When::Working)?;
-    if process::find_program("iptables").is_some() {
-        let rule = rule(bridge);
-        let mut arguments = vec!["--insert", "FORWARD"];
-        arguments.extend(rule.iter().map(String::as_str));
-        iptables(&arguments, When::Working)?;
+    let_through(bridge)
+}
+
+/// Lets the containers on a bridge reach each other where another engine has set FORWARD to DROP and bridged packets pass the filter.
+pub(crate) fn let_through(bridge: &str) -> Result<()> {
+    if process::find_program("iptables").is_none() {
+        return Ok(());
     }
-    Ok(())
+    let rule = rule(bridge);
+    let mut arguments = vec!["--insert", "FORWARD"];
+    arguments.extend(rule.iter().map(String::as_str));
+    iptables(&arguments, When::Working).map(|_| ())
 }
 
 /// The rule that lets traffic through which stays on the bridge.

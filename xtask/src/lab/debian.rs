@@ -174,7 +174,7 @@ fn finish(root: &Path) -> Result<()> {
 const MIRROR: &str = "CONTAINER_EXPORTER_LAB_MIRROR";
 
 /// The Debian mirror that this machine's apt uses.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     if let Ok(given) = std::env::var(MIRROR) {
         return Ok(given);
     }
