@@ -78,8 +78,12 @@ fn every_fault_has_a_test_that_is_there() {
                 let (module, name) = test.rsplit_once("::").expect("a module and a test");
                 has_test(&read(&format!("{E2E}/{}.rs", module.replace("::", "/"))), name)
             } else {
-                let texts = sources(&root().join("crates").join(&place)).into_iter();
-                texts.filter_map(|file| fs::read_to_string(file).ok()).any(|text| has_test(&text, &test))
+                let texts = ["crates", "bins"].map(|above| sources(&root().join(above).join(&place)));
+                texts
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|file| fs::read_to_string(file).ok())
+                    .any(|text| has_test(&text, &test))
             };
             assert!(found, "no test {test}: {line}");
         }

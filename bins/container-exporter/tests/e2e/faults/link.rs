@@ -122,7 +122,7 @@ fn a_socket_without_permission_is_told_with_what_to_do() {
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
     allow(0o600);
     let setup = scope.exporter_of_all().env("DOCKER_HOST", &proxy.host());
-    let exporter = setup.as_user(65_534).start_unlisted();
+    let exporter = setup.with_user(65_534).start_unlisted();
     let page = exporter.await_page("the engine is down", |page| {
         let up = page.value("container_exporter_source_up", &[("source", "docker")])?;
         (up == 0.0).then(|| page.clone())

@@ -86,7 +86,7 @@ impl Setup {
     }
 
     /// Runs the exporter as another user without any capability.
-    pub(crate) fn as_user(mut self, uid: u32) -> Self {
+    pub(crate) fn with_user(mut self, uid: u32) -> Self {
         let user = format!("--reuid={uid}");
         let group = format!("--regid={uid}");
         self.wrapper = ["setpriv", &user, &group, "--clear-groups"].map(str::to_owned).to_vec();
