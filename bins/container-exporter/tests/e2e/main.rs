@@ -22,6 +22,7 @@ mod absent;
 mod cli;
 mod contained;
 mod cpu;
+mod dashboards;
 mod deployed;
 mod faults;
 mod filesystem;

@@ -39,6 +39,23 @@ impl Format {
     }
 }
 
+/// When a query is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Over {
+    /// Once, now.
+    Now,
+    /// Every 2 s of a time, in seconds since 1970.
+    Time { from: u64, to: u64 },
+}
+
+fn percent_encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
 /// Stands between Prometheus and the exporter: asks for the format that it is to be, and notes the one that it was.
 struct Proxy {
     address: SocketAddr,
@@ -105,10 +122,19 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Scrapes `/metrics` in a profile every second, or where that takes longer every 20 s; `None` where there is no Prometheus.
     pub(crate) fn of_format(exporter: SocketAddr, profile: &str, format: Format) -> Option<Self> {
+        Self::scraping_every(if is_emulated() { 20 } else { 1 }, exporter, profile, format)
+    }
+
+    /// The same every so many seconds.
+    pub(crate) fn scraping_every(
+        interval: u32,
+        exporter: SocketAddr,
+        profile: &str,
+        format: Format,
+    ) -> Option<Self> {
         let proxy = Proxy::start(exporter, format);
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("prometheus.yml");
-        let interval = if is_emulated() { 20 } else { 1 };
         let text = format!(
             "global: {{scrape_interval: {interval}s, scrape_timeout: {interval}s}}\n\
              scrape_configs:\n\
@@ -153,6 +179,24 @@ impl Prometheus {
         let data = self.api("/api/v1/label/__name__/values");
         let names = data.as_array().into_iter().flatten();
         names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The series that answer a query: the last of `over`, or any in it; an error of Prometheus' as it says it.
+    pub(crate) fn answer(&self, query: &str, over: Over) -> Result<Vec<serde_json::Value>, String> {
+        let query = percent_encoded(query);
+        let target = match over {
+            Over::Now => format!("/api/v1/query?query={query}"),
+            Over::Time { from, to } => {
+                format!("/api/v1/query_range?query={query}&start={from}&end={to}&step=2")
+            }
+        };
+        let answer = get(self.address, &target, &[]).map_err(|error| error.to_string())?;
+        let json: serde_json::Value =
+            serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+        match json["data"]["result"].as_array() {
+            Some(series) => Ok(series.clone()),
+            None => Err(json["error"].to_string()),
+        }
     }
 
     /// What it says of the target.

@@ -78,7 +78,7 @@ fn state() -> Vec<Panel> {
 fn hosts() -> Panel {
     let columns = &[("instance", "Instance"), ("job", "Job")];
     Panel::table("Hosts", "Every host; a click shows it alone.", columns)
-        .query(Query::column(up().now().max_by(HOST), "Up", Shown::Plain).steps(&[]))
+        .query(Query::column(up().now().max_by(HOST), "Exporter", Shown::Plain).mappings(UP_DOWN))
         .query(Query::column(
             metric(ids::CONTAINER_COUNT).select().eq("state", "running").now().sum_by(HOST),
             "Running",

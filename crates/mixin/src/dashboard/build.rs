@@ -180,6 +180,8 @@ impl<'a> Builder<'a> {
                 panel: panel.title.clone(),
                 text: rendered.text.clone(),
                 first_screen,
+                instant: is_instant(panel.kind),
+                metrics: rendered.metrics.clone(),
             });
             targets.push(target(panel.kind, index, rendered, legend));
         }
@@ -223,6 +225,8 @@ impl<'a> Builder<'a> {
                         panel: format!("annotation {}", annotation.name),
                         text: rendered.text.clone(),
                         first_screen: true,
+                        instant: false,
+                        metrics: rendered.metrics.clone(),
                     });
                     self.metrics.extend(rendered.metrics);
                     list.push(json::Annotation {
@@ -319,9 +323,13 @@ fn reference(index: usize) -> String {
     }
 }
 
+/// What shows one number asks for one number.
+const fn is_instant(kind: Kind) -> bool {
+    matches!(kind, Kind::Stat | Kind::Table | Kind::BarGauge | Kind::Pie)
+}
+
 fn target(kind: Kind, index: usize, rendered: &Rendered, legend: &str) -> json::Target {
-    // What shows one number asks for one number.
-    let instant = matches!(kind, Kind::Stat | Kind::Table | Kind::BarGauge | Kind::Pie);
+    let instant = is_instant(kind);
     json::Target {
         datasource: Datasource::CHOSEN,
         editor_mode: "code",
@@ -359,18 +367,7 @@ fn defaults(panel: &Panel) -> json::Defaults {
         Kind::TimeSeries { .. } | Kind::Pie => "palette-classic",
         _ => "thresholds",
     };
-    let mappings = (!panel.mappings.is_empty()).then(|| json::ValueMap {
-        options: panel
-            .mappings
-            .iter()
-            .enumerate()
-            .map(|(index, mapping)| {
-                let shown = json::MappedValue { color: mapping.color.name(), index, text: mapping.text };
-                (mapping.value, shown)
-            })
-            .collect(),
-        kind: "value",
-    });
+    let mappings = (!panel.mappings.is_empty()).then(|| value_map(&panel.mappings));
     // A table's links belong to its first column.
     let links = if panel.kind == Kind::Table { Vec::new() } else { links(panel) };
     json::Defaults {
@@ -388,6 +385,13 @@ fn defaults(panel: &Panel) -> json::Defaults {
         thresholds: (panel.kind != Kind::Heatmap).then(|| thresholds(&panel.steps)),
         unit: Some(panel.shown.grafana()),
     }
+}
+
+fn value_map(mappings: &[super::Mapping]) -> json::ValueMap {
+    let shown = |(index, mapping): (usize, &super::Mapping)| {
+        (mapping.value, json::MappedValue { color: mapping.color.name(), index, text: mapping.text })
+    };
+    json::ValueMap { options: mappings.iter().enumerate().map(shown).collect(), kind: "value" }
 }
 
 fn thresholds(steps: &[(f64, Color)]) -> json::Thresholds {
@@ -495,7 +499,12 @@ fn column_properties(column: &super::panel::Column) -> Vec<Property> {
         properties.push(Property { id: "min", value: PropertyValue::Number(0.0) });
         properties.push(Property { id: "max", value: PropertyValue::Number(full) });
     }
-    let cell = match (column.bar, column.steps.is_empty()) {
+    if !column.mappings.is_empty() {
+        let value = PropertyValue::Mappings([value_map(column.mappings)]);
+        properties.push(Property { id: "mappings", value });
+    }
+    let plain = column.steps.is_empty() && column.mappings.is_empty();
+    let cell = match (column.bar, plain) {
         (Some(_), _) => Some(json::Cell { mode: Some("basic"), kind: "gauge" }),
         (None, false) => Some(json::Cell { mode: None, kind: "color-text" }),
         (None, true) => None,

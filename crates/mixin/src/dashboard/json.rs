@@ -286,6 +286,7 @@ pub(crate) enum PropertyValue {
     Cell(Cell),
     Stacking(super::options::Stacking),
     Links(Vec<FieldLink>),
+    Mappings([ValueMap; 1]),
 }
 
 #[derive(Debug, Serialize)]

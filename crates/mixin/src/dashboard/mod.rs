@@ -193,6 +193,10 @@ pub struct BuiltQuery {
     pub text: String,
     /// Whether it is asked for as soon as the dashboard is opened.
     pub first_screen: bool,
+    /// Whether it asks for the values of now only, and not for those over the time that is shown.
+    pub instant: bool,
+    /// The native names of the metrics that it asks for.
+    pub metrics: std::collections::BTreeSet<String>,
 }
 
 /// A dashboard written for a scope.

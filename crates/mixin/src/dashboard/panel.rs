@@ -47,6 +47,7 @@ pub(crate) struct Column {
     pub(crate) shown: Shown,
     pub(crate) steps: Vec<(f64, Color)>,
     pub(crate) bar: Option<f64>,
+    pub(crate) mappings: &'static [Mapping],
 }
 
 impl Query {
@@ -57,7 +58,7 @@ impl Query {
 
     /// A query that fills a column of a table.
     pub fn column(expr: Expr, title: &'static str, shown: Shown) -> Self {
-        let column = Column { title, shown, steps: Vec::new(), bar: None };
+        let column = Column { title, shown, steps: Vec::new(), bar: None, mappings: &[] };
         Self { column: Some(column), ..Self::new(expr, "") }
     }
 
@@ -73,6 +74,14 @@ impl Query {
     pub fn bar(mut self, full: f64) -> Self {
         if let Some(column) = &mut self.column {
             column.bar = Some(full);
+        }
+        self
+    }
+
+    /// Names the column's values.
+    pub const fn mappings(mut self, mappings: &'static [Mapping]) -> Self {
+        if let Some(column) = &mut self.column {
+            column.mappings = mappings;
         }
         self
     }

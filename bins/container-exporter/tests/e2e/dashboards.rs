@@ -1,0 +1,220 @@
+//! Every query of every dashboard, asked of a real Prometheus that scrapes the exporter while containers do what dashboards are
+//! looked at for: work up to their quota, restart again and again, fail their check, run out of memory.
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use collector_core::catalogue::{self, Entity, Source};
+use container_mixin::dashboards;
+use container_mixin::profile::CADVISOR;
+use mixin::Profile;
+use mixin::dashboard::BuiltQuery;
+
+use crate::harness::{Container, Scope, await_within, say, tells_time};
+use crate::prometheus::{Format, Over, Prometheus};
+
+/// How often Prometheus comes, and how often before it is asked: 2 minutes.
+const INTERVAL: u32 = 2;
+const SCRAPES: u32 = 60;
+
+/// Metrics that this host may not have, with the reason. Those that it has must answer.
+const MAY_BE_ABSENT: &[(&str, &str)] = &[
+    ("container_pressure_", "the kernel counts no pressure"),
+    ("host_pressure_", "the kernel counts no pressure"),
+    (
+        "container_fs_",
+        "the layer lies where the exporter cannot look, or the kernel counts no I/O of its disk",
+    ),
+    ("container_sample_age_seconds", "the kernel is read, not the engine's stats API"),
+    ("container_finished_time_seconds", "an engine may not tell it of containers that restart"),
+    ("container_spec_cpu_shares", "an engine may not tell it"),
+    ("container_memory_kernel_usage", "cgroup v1 may be without kernel accounting"),
+    ("container_memory_swap", "the kernel may be without swap accounting"),
+    ("container_memory_events_oom_kill_total", "old kernels with cgroup v1 do not count it"),
+    ("container_memory_workingset_refault_", "old kernels do not count it"),
+    ("container_cpu_cfs_burst", "old kernels do not count it"),
+    ("tokio_task_", "the exporter watches no task by itself"),
+    ("container_exporter_containers_dropped", "nothing is dropped"),
+    ("container_exporter_http_refused_total", "nothing was refused"),
+];
+
+/// Queries that rightly yield nothing, by panel.
+const MAY_BE_EMPTY: &[(&str, &str)] = &[("What is absent, and why", "nothing may be absent")];
+
+/// Whether the kernel has the row under one version of cgroups only.
+fn of_one_cgroup_version(name: &str) -> bool {
+    catalogue::get().iter().any(|(_, row)| {
+        let Source::Key(key) = row.source else { return false };
+        row.def.prometheus_name() == name && (key.v1.is_none() || key.v2.is_none())
+    })
+}
+
+fn may_be_absent(name: &str) -> bool {
+    of_one_cgroup_version(name) || MAY_BE_ABSENT.iter().any(|(start, _)| name.starts_with(start))
+}
+
+/// Takes whatever is sent by OTLP over HTTP and says that all is well.
+fn receiver() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    // It ends with the test program.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || while take(&stream).is_ok() {});
+        }
+    });
+    address
+}
+
+/// One request of a connection.
+fn take(mut stream: &TcpStream) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body)?;
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n")
+}
+
+/// Containers that keep busy, and the one that is killed.
+fn busy(scope: &Scope) -> (Vec<Container<'_>>, Container<'_>) {
+    let service = |name: &'static str| {
+        ["--label", "com.docker.compose.project=shop", "--label", name, "--network", "bridge", "-m", "32m"]
+    };
+    let check = ["--health-interval", "2s", "--health-cmd"];
+    let work = "while :; do dd if=/dev/zero of=/work bs=64k count=16 2>/dev/null; done";
+    let web = [
+        &service("com.docker.compose.service=web")[..],
+        &["--cpus", "0.1", "--pids-limit", "64"],
+        &check,
+        &["true"],
+    ];
+    let db = [&service("com.docker.compose.service=db")[..], &["--memory-swap", "32m"], &check, &["false"]];
+    let running = vec![
+        scope.run("web", &web.concat(), work),
+        scope.run("flaky", &["--restart", "always"], "sleep 4; exit 3"),
+    ];
+    (running, scope.sleeper("db", &db.concat()))
+}
+
+/// What a dashboard would send, everything chosen.
+fn sent(query: &str) -> String {
+    let variables = ["job", "instance", "name", "project", "service"];
+    let chosen = variables
+        .iter()
+        .fold(query.to_owned(), |text, variable| text.replace(&format!("\"${variable}\""), "\".+\""));
+    let window = format!("{}s", INTERVAL * 4);
+    chosen.replace("$__rate_interval", &window).replace("$__range", "2m")
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+/// Every query of every dashboard under a profile, with its dashboard.
+fn every_query(profile: Profile) -> Vec<(&'static str, BuiltQuery)> {
+    let of = |entry: &'static dashboards::Entry| {
+        let built = dashboards::build(entry, profile).expect("no mistakes");
+        built.queries.into_iter().map(move |query| (entry.file, query))
+    };
+    dashboards::ALL.iter().flat_map(of).collect()
+}
+
+/// The queries that were refused or yielded nothing without an excuse.
+fn unanswered(prometheus: &Prometheus, profile: Profile, from: u64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut answered = 0;
+    let mut absent: BTreeSet<String> = BTreeSet::new();
+    for (file, query) in every_query(profile) {
+        let text = sent(&query.text);
+        assert!(!text.contains('$'), "a variable is left: {text}");
+        let over = if query.instant { Over::Now } else { Over::Time { from, to: now() } };
+        match prometheus.answer(&text, over) {
+            Ok(series) if !series.is_empty() => answered += 1,
+            Ok(_) if MAY_BE_EMPTY.iter().any(|(panel, _)| *panel == query.panel) => {}
+            Ok(_)
+                if query
+                    .metrics
+                    .iter()
+                    .any(|name| may_be_absent(name) && !is_stored(prometheus, profile, name)) =>
+            {
+                absent.extend(query.metrics);
+            }
+            Ok(_) => wrong.push(format!("{file} / {}: no data: {text}", query.panel)),
+            Err(error) => wrong.push(format!("{file} / {}: {error}: {text}", query.panel)),
+        }
+    }
+    say(&format!(
+        "{}: {answered} queries answered with data; this host does not have {absent:?}",
+        profile.name
+    ));
+    wrong
+}
+
+/// Whether there are series of containers, or of whatever else has the metric: under cAdvisor's names the root has some, too.
+fn is_stored(prometheus: &Prometheus, profile: Profile, native: &str) -> bool {
+    let name = mixin_name(profile, native);
+    let is_of_containers = catalogue::get()
+        .iter()
+        .any(|(_, row)| row.entity == Entity::Container && row.def.prometheus_name() == native);
+    let matchers = if is_of_containers && !profile.is_native() { ", name!=\"\"" } else { "" };
+    // A histogram is three metrics there.
+    let query = format!("count({{__name__=~\"{name}(_bucket)?\"{matchers}}})");
+    prometheus.answer(&query, Over::Now).is_ok_and(|series| !series.is_empty())
+}
+
+/// What a metric is called under a profile, by its native name.
+fn mixin_name(profile: Profile, native: &str) -> String {
+    let row = catalogue::get().iter().find(|(_, row)| row.def.prometheus_name() == native);
+    let alias = row.and_then(|(_, row)| row.def.alias(profile.name));
+    alias.map_or(native, |alias| alias.name).to_owned()
+}
+
+#[test]
+fn every_query_of_every_dashboard_is_answered() {
+    let Some(scope) = Scope::new("dashboards") else { return };
+    if !tells_time("every query of every dashboard is answered with data") {
+        return;
+    }
+    let (_busy, killed) = busy(&scope);
+    let receiver = receiver();
+    let exporter = scope
+        .exporter()
+        .config("general", "interval = 2")
+        .config("otlp", &format!("endpoint = \"http://{receiver}\"\nprotocol = \"http/protobuf\""))
+        .start();
+    let scrape =
+        |profile: Profile| Prometheus::scraping_every(INTERVAL, exporter.address, profile.name, Format::Text);
+    let (Some(native), Some(cadvisor)) = (scrape(Profile::NATIVE), scrape(CADVISOR)) else { return };
+    let from = now();
+    exporter.await_container(&killed.name);
+    // After a scrape without the kill: what is born at 1 never increases.
+    let scraped = |prometheus: &Prometheus, times: u32| {
+        let enough = format!("count_over_time(up[10m]) >= {times}");
+        await_within(Duration::from_secs(240), &enough, || {
+            prometheus.answer(&enough, Over::Now).ok().filter(|series| !series.is_empty())
+        });
+    };
+    scraped(&native, SCRAPES / 4);
+    assert!(!killed.exec("dd if=/dev/zero of=/dev/null bs=96M count=1").0, "it is killed");
+    for prometheus in [&native, &cadvisor] {
+        scraped(prometheus, SCRAPES);
+    }
+    let wrong = [unanswered(&native, Profile::NATIVE, from), unanswered(&cadvisor, CADVISOR, from)].concat();
+    assert!(wrong.is_empty(), "{} queries without an answer: {wrong:#?}", wrong.len());
+
+    // An alert on the host's kills, and the numbers that a person looks at first.
+    let value = |query: &str| -> f64 {
+        let series = native.answer(query, Over::Now).expect("an answer");
+        series[0]["value"][1].as_str().and_then(|text| text.parse().ok()).expect("a number")
+    };
+    assert!(value("sum(increase(host_containers_oom_kills_total[24h]))") > 0.9, "the kill is seen");
+    assert!(value("sum(increase(container_restarts_total[1h]))") > 1.0, "the restarts are seen");
+}
