@@ -55,6 +55,9 @@ const LINES: [&str; 14] = [
     "requests",
 ];
 
+/// It and those behind it take real containers, and so an engine.
+const FIRST_ON_CONTAINERS: &str = "collection";
+
 impl Bench<'_> {
     fn wants(&self, line: &str) -> bool {
         self.options.peer.is_empty()
@@ -106,7 +109,8 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode> {
     bench.line("growth", simulated::growth)?;
     bench.line("spans", spans::wrappers)?;
     bench.line("own-spans", spans::own)?;
-    if !options.peer.is_empty() || LINES[7..].iter().any(|line| bench.wants(line)) {
+    let mut on_containers_too = LINES.iter().skip_while(|line| **line != FIRST_ON_CONTAINERS);
+    if !options.peer.is_empty() || on_containers_too.any(|line| bench.wants(line)) {
         let lab = Lab::open(options.engine.as_deref())?;
         let done = on_containers(&mut bench, &lab);
         lab.close()?;
@@ -119,6 +123,7 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode> {
     missing.iter().for_each(|line| println!("not measured: {line}"));
     println!("{} measured, {over} over budget, {} not measured", rows.len(), missing.len());
     if options.write && !rows.is_empty() {
+        let text = if options.only.is_empty() { text } else { report::merged("table", &text)? };
         report::write("table", &format!("{}\n\n{text}", report::caption(&machine::describe())))?;
     }
     Ok(if over == 0 && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -78,7 +78,7 @@ pub(crate) struct BenchOptions {
     /// Run another exporter on the same containers instead: a cAdvisor binary, or a collector with its configuration.
     #[arg(long, value_name = "NAME=PATH[,CONFIG]")]
     pub(crate) peer: Vec<String>,
-    /// Put the table into docs/performance.md.
+    /// Put the table into docs/performance.md; with `--only`, what was measured into the table that is there.
     #[arg(long)]
     pub(crate) write: bool,
     /// Use the engine at this unix:// endpoint (it needs the image busybox:local) instead of starting one.

@@ -42,6 +42,10 @@ fn show_prints_values_and_where_they_came_from() {
             .args(["config", "show", "-b", ":9100", "--config"])
             .arg(&s0)
             .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hidden")
+            .env("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=hidden")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:hidden@c:4318/x?token=hidden")
+            .env("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://hidden@c:4318")
+            .env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://c:4318/x?token=hidden")
             .env("CONTAINER_EXPORTER__LOGGING__FORMAT", "json"),
         0,
     );
@@ -63,6 +67,11 @@ fn show_prints_values_and_where_they_came_from() {
     assert_eq!(line("labels.max_value_bytes"), "labels.max_value_bytes = 256 # default");
     assert_eq!(line("limits.fds"), "# limits.fds # not set");
     assert!(!err.contains("telemetry"), "{err}");
+    assert_eq!(
+        line("otlp.endpoint"),
+        "otlp.endpoint = \"https://****@c:4318/x?****\" # OTEL_EXPORTER_OTLP_ENDPOINT"
+    );
+    assert!(!out.contains("hidden") && !err.contains("hidden"), "{out}{err}");
 }
 
 #[test]

@@ -243,8 +243,9 @@ fn without_a_receiver_pages_are_served_and_one_line_says_so() {
     let port = tokio::net::TcpSocket::new_v4().expect("a socket");
     port.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
     let endpoint = port.local_addr().expect("bound");
-    let exporter =
-        start(&format!("[otlp]\nendpoint = \"http://me:s3cret@{endpoint}\"\ninterval = 1\ntimeout = 1\n"));
+    let exporter = start(&format!(
+        "[otlp]\nendpoint = \"http://me:s3cret@{endpoint}?token=s3cret\"\ninterval = 1\ntimeout = 1\n"
+    ));
     let lost = "container_exporter_otlp_points_failed_total{reason=\"timeout\"}";
     let first = exporter.await_value(lost, |points| points > 0.0);
     exporter.await_value(lost, |points| points > 2.0 * first);

@@ -73,6 +73,24 @@ fn an_exporter_fails_hangs_and_comes_back() {
     assert_eq!(service.value(r#"otlp_spans_dropped_total{exporter="otlp",reason="queue_full"}"#), Some(7.0));
 }
 
+/// The guide's alert ExporterQueueBacklog asks for more than 10,000: the gauge comes there where the bound lets it, and where
+/// it does not, stands at the bound.
+#[test]
+fn a_backlog_is_as_long_as_the_bound_lets_it() {
+    for (bound, waiting, dropped) in [(2_048, 2_048.0, 9_952.0), (16_384, 12_000.0, 0.0)] {
+        let service = Service::start(bound);
+        service.script.set(Mode::Hang);
+        service.spans(5);
+        assert_eq!(service.script.hangs(), 5);
+        service.spans(12_000);
+        let of = |series: &str| service.value(series);
+        assert_eq!(of(r#"otlp_exporter_queue_size{exporter="otlp"}"#), Some(waiting));
+        assert_eq!(of(r#"otlp_exporter_queue_capacity{exporter="otlp"}"#), Some(bound as f64));
+        assert_eq!(of(r#"otlp_spans_dropped_total{exporter="otlp",reason="queue_full"}"#), Some(dropped));
+        service.script.set(Mode::Deliver);
+    }
+}
+
 /// The SDK's batch processor would lose its thread, and everything from then on.
 #[test]
 fn an_exporter_that_panics_loses_one_batch() {

@@ -104,6 +104,54 @@ fn a_restart_sets_value_and_start_back_together() {
     assert_eq!(restarts[0].point.start_time_unix_nano, 1_700_000_050_000_000_000);
 }
 
+/// What a back end has counted of a cumulative sum, as the data model of OpenTelemetry tells it to: a point of another start
+/// begins at 0, whatever its value.
+#[derive(Default)]
+struct BackEnd {
+    last: Option<(u64, f64)>,
+    total: f64,
+}
+
+impl BackEnd {
+    fn take(&mut self, point: &Flat) {
+        let Some(AsDouble(value)) = point.point.value else { panic!("no value: {point:?}") };
+        let start = point.point.start_time_unix_nano;
+        self.total += match self.last {
+            Some((before, counted)) if before == start => {
+                assert!(value >= counted, "a sum fell without another start");
+                value - counted
+            }
+            _ => value,
+        };
+        self.last = Some((start, value));
+    }
+}
+
+#[test]
+fn a_back_end_counts_each_run_once_and_nothing_twice() {
+    let mut sink = sink();
+    let mut back_end = BackEnd::default();
+    // Runs by their start, and the CPU seconds that exports saw of each; one begins above the end of the last, one is
+    // gone between two exports but for its end, one is the same at two exports.
+    let runs: [(u64, &[u64]); 3] =
+        [(1_700_000_001, &[4, 10, 10, 12]), (1_700_000_110, &[15, 20]), (1_700_000_200, &[1])];
+    let mut now = NOW;
+    for (started, seen) in runs {
+        for used in seen {
+            let mut container = container(1, State::Running);
+            container.started_at = Some(at(started));
+            let mut sample = web_sample();
+            sample.set(ids::CPU_USER, Reading::Value(Value::Nanos(used * 1_000_000_000)));
+            now += 15;
+            let points = points(&mut sink, &[with(container, sample)], now.max(started + 1));
+            let times = of(&points, "container.cpu.time");
+            let is_user = |flat: &&&Flat| format!("{:?}", flat.point.attributes).contains("user");
+            back_end.take(times.iter().find(is_user).expect("user time"));
+        }
+    }
+    assert_eq!(back_end.total, 12.0 + 20.0 + 1.0);
+}
+
 #[test]
 fn no_sum_begins_after_its_point() {
     let mut container = container(1, State::Running);

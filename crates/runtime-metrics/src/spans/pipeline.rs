@@ -54,6 +54,9 @@ impl<E: SpanExporter + 'static> Pipeline<E> {
 
     /// Spans that wait for the exporter at most; those that end while it is full are dropped and counted. 0 is taken
     /// as 1. A span takes about half a kilobyte without its attributes.
+    ///
+    /// `otlp_exporter_queue_size` never exceeds it, so an alert on a backlog fires only where its threshold is below: that
+    /// of the common guide (more than 10,000) asks for a bound such as 16,384.
     pub fn queue_spans_max(mut self, spans: usize) -> Self {
         self.queue_spans_max = spans;
         self

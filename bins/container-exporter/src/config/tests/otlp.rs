@@ -69,6 +69,72 @@ fn every_key_arrives() {
     assert_eq!(otlp.resource, [pair("service.name", "x"), pair("deployment.environment", "test")]);
 }
 
+/// What a variable sets, as text.
+type Shown = fn(&Otlp) -> String;
+
+/// Every variable of the specification for metrics, in both forms: what each sets, and that the nearer one wins.
+#[test]
+fn every_variable_of_the_specification_arrives() {
+    fn client(otlp: &Otlp) -> &otlp_client::Settings {
+        &otlp.client
+    }
+    fn path(path: Option<&std::path::PathBuf>) -> String {
+        path.expect("a path").display().to_string()
+    }
+    let of_both: [(&str, [&str; 2], [&str; 2], Shown); 8] = [
+        ("PROTOCOL", ["http/protobuf", "grpc"], ["http/protobuf", "grpc"], |otlp| {
+            client(otlp).protocol.to_string()
+        }),
+        ("HEADERS", ["a=1%202", "m=3"], ["a", "m"], |otlp| client(otlp).headers.names().collect()),
+        ("COMPRESSION", ["gzip", "zstd"], ["gzip", "zstd"], |otlp| client(otlp).compression.to_string()),
+        ("TIMEOUT", ["2500", "700"], ["2.5s", "700ms"], |otlp| format!("{:?}", client(otlp).timeout)),
+        ("CERTIFICATE", ["/a", "/m"], ["/a", "/m"], |otlp| path(client(otlp).tls.certificate.as_ref())),
+        ("CLIENT_KEY", ["/ak", "/mk"], ["/ak", "/mk"], |otlp| {
+            path(client(otlp).tls.client.as_ref().map(|files| &files.key))
+        }),
+        ("CLIENT_CERTIFICATE", ["/ac", "/mc"], ["/ac", "/mc"], |otlp| {
+            path(client(otlp).tls.client.as_ref().map(|files| &files.certificate))
+        }),
+        ("ENDPOINT", ["https://a", "https://m/x"], ["https://a:443/v1/metrics", "https://m:443/x"], |otlp| {
+            client(otlp).endpoint.to_string()
+        }),
+    ];
+    for (name, [all, own], [of_all, of_own], shown) in of_both {
+        let mut case = Case::new();
+        // A key and its certificate go together.
+        for (other, file) in [("CLIENT_KEY", "/key"), ("CLIENT_CERTIFICATE", "/certificate")] {
+            if name.starts_with("CLIENT_") && name != other {
+                case = case.env(&format!("OTEL_EXPORTER_OTLP_{other}"), file);
+            }
+        }
+        if name != "ENDPOINT" {
+            case = case.env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c");
+        }
+        let case = case.env(&format!("OTEL_EXPORTER_OTLP_{name}"), all);
+        assert_eq!(shown(&otlp(&case)), of_all, "{name}");
+        let case = case.env(&format!("OTEL_EXPORTER_OTLP_METRICS_{name}"), own);
+        assert_eq!(shown(&otlp(&case)), of_own, "METRICS_{name}");
+        assert_eq!(case.settings().warnings.len(), 0, "{name}");
+    }
+    // Of a name without a scheme, by gRPC.
+    for (all, own, scheme) in [("true", "false", "https"), ("false", "true", "http")] {
+        let case = Case::new()
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317")
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+            .env("OTEL_EXPORTER_OTLP_INSECURE", all)
+            .env("OTEL_EXPORTER_OTLP_METRICS_INSECURE", own);
+        check(&case, Some(&format!("grpc {scheme}://c:4317")));
+    }
+    let case = Case::new()
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "45000")
+        .env("OTEL_RESOURCE_ATTRIBUTES", "team=a%2Cb")
+        .env("OTEL_SERVICE_NAME", "shop");
+    assert_eq!(otlp(&case).interval.as_secs(), 45);
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(otlp(&case).resource, [pair("service.name", "shop"), pair("team", "a,b")]);
+}
+
 #[test]
 fn a_name_that_was_set_wins_over_the_resource_attributes_and_the_default_does_not() {
     let case = || {
