@@ -8,6 +8,8 @@ pub enum Group {
     Cpu,
     /// Memory use, limits and events.
     Memory,
+    /// What memory is made of, boundaries beside the limit, events of the cgroup itself, swap in full.
+    MemoryDetail,
     /// Block I/O by device.
     Io,
     /// Network by interface.
@@ -28,10 +30,11 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the pages.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::State,
         Self::Cpu,
         Self::Memory,
+        Self::MemoryDetail,
         Self::Io,
         Self::Network,
         Self::Pids,
@@ -47,6 +50,7 @@ impl Group {
         match self {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
+            Self::MemoryDetail => "memory_detail",
             Self::Io => "io",
             Self::Network => "network",
             Self::Pids => "pids",
@@ -64,23 +68,49 @@ impl Group {
         Self::ALL.into_iter().find(|group| group.as_str() == name)
     }
 
-    const fn bit(self) -> u16 {
-        1 << self as u16
+    /// Whether pages have it without being asked: it is cheap, and answers what most people ask. The others are opt-in.
+    #[must_use]
+    pub const fn is_standard(self) -> bool {
+        !matches!(self, Self::MemoryDetail)
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
     }
 }
 
 /// A set of groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Groups(u16);
+pub struct Groups(u32);
 
 impl Groups {
     /// No group.
     pub const NONE: Self = Self(0);
+    /// The word for [`standard`](Self::standard).
+    pub const STANDARD: &'static str = "standard";
+    /// The word for [`all`](Self::all).
+    pub const ALL: &'static str = "all";
 
     /// Every group.
     #[must_use]
     pub fn all() -> Self {
         Group::ALL.into_iter().collect()
+    }
+
+    /// Those that nobody has to ask for.
+    #[must_use]
+    pub fn standard() -> Self {
+        Group::ALL.into_iter().filter(|group| group.is_standard()).collect()
+    }
+
+    /// What a person may write for groups: the name of one, [`STANDARD`](Self::STANDARD) or [`ALL`](Self::ALL).
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            Self::STANDARD => Some(Self::standard()),
+            Self::ALL => Some(Self::all()),
+            name => Group::parse(name).map(|group| Self::NONE.with(group)),
+        }
     }
 
     /// With one more.
@@ -143,5 +173,14 @@ mod tests {
             assert!(!Groups::all().without(group).has(group));
         }
         assert_eq!(Group::parse("nonsense"), None);
+        assert_eq!(Groups::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn words_stand_for_several_groups() {
+        assert_eq!(Groups::parse("memory"), Some(Groups::NONE.with(Group::Memory)));
+        assert_eq!(Groups::parse("all"), Some(Groups::all()));
+        let standard = Groups::parse("standard").expect("a word");
+        assert!(standard.has(Group::Memory) && !standard.has(Group::MemoryDetail));
     }
 }

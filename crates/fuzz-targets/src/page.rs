@@ -117,7 +117,7 @@ pub(crate) fn query(data: &[u8]) {
     assert!(!groups.has(Group::Io), "what is switched off is not collected: {pairs:?}");
     assert!(SINK.shows_root(&pairs).is_ok());
     let asked = |key: &'static str| pairs.iter().filter(move |(name, _)| name == key).map(|(_, value)| value);
-    let collect: Groups = asked("collect[]").filter_map(|name| Group::parse(name)).collect();
+    let collect = asked("collect[]").filter_map(|word| Groups::parse(word)).fold(Groups::NONE, Groups::or);
     let is_subset = groups.iter().all(|group| collect.has(group));
     assert!(is_subset || collect == Groups::NONE, "{pairs:?}");
     // Names narrow what is collected, and strangers' parameters change nothing.

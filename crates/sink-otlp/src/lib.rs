@@ -163,7 +163,7 @@ impl Default for Options {
         Self {
             identity: Identity::default(),
             names: Names::default(),
-            groups: Groups::all(),
+            groups: Groups::standard(),
             resource: Vec::new(),
             container_resource: Vec::new(),
             labels_max: 32,

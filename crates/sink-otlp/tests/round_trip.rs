@@ -4,12 +4,14 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use collector_core::Groups;
 use proptest::prelude::*;
 use sink_otlp::{AttributeValue, Identity, Names, Options, OtlpSink};
 use support::{Flat, chance::draw, decode, export, flat, oracle::Oracle};
 
 fn options(identity: Identity, names: Names) -> Options {
     let mut options = Options::default();
+    options.groups = Groups::all();
     options.identity = identity;
     options.names = names;
     options.label_value_bytes_max = 20;

@@ -125,7 +125,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             profile: Profile::Native,
-            groups: Groups::all(),
+            groups: Groups::standard(),
             off: Groups::NONE,
             on_series: Vec::new(),
             native_labels: LabelPolicy::native(),

@@ -20,7 +20,7 @@ pub enum QueryError {
         given: String,
     },
     /// `collect[]=` names no group.
-    #[error("unknown group {given:?} in collect[]: ask for {}", one_of(Group::ALL.iter().map(|group| group.as_str())))]
+    #[error("unknown group {given:?} in collect[]: ask for {}", one_of(Group::ALL.iter().map(|group| group.as_str()).chain([Groups::STANDARD, Groups::ALL])))]
     UnknownGroup {
         /// What was asked for, its beginning if it is long.
         given: String,
@@ -88,12 +88,13 @@ impl Query {
                         .ok_or_else(|| QueryError::UnknownProfile { given: echo(value) })?;
                 }
                 "collect[]" => {
-                    let group =
-                        Group::parse(value).ok_or_else(|| QueryError::UnknownGroup { given: echo(value) })?;
-                    if options.off.has(group) {
+                    let groups = Groups::parse(value)
+                        .ok_or_else(|| QueryError::UnknownGroup { given: echo(value) })?;
+                    // A word for several means those that are on.
+                    if let Some(group) = Group::parse(value).filter(|group| options.off.has(*group)) {
                         return Err(QueryError::GroupOff { given: group.as_str() });
                     }
-                    collect = collect.with(group);
+                    collect = collect.or(groups);
                 }
                 "name[]" => {
                     names.insert(value.as_str().into());
@@ -153,8 +154,8 @@ mod tests {
         assert_eq!(error(&[("profile", "nativ")]), "unknown profile \"nativ\": ask for native, cadvisor");
         assert_eq!(
             error(&[("collect[]", "cpu"), ("collect[]", "disk")]),
-            "unknown group \"disk\" in collect[]: ask for state, cpu, memory, io, network, pids, pressure, \
-             filesystem, host, exporter"
+            "unknown group \"disk\" in collect[]: ask for state, cpu, memory, memory_detail, io, network, pids, pressure, \
+             filesystem, host, exporter, standard, all"
         );
         assert_eq!(
             error(&[("collect[]", "filesystem")]),
@@ -181,7 +182,14 @@ mod tests {
             groups(&[("collect[]", "cpu"), ("collect[]", "pressure")]),
             of(&[Group::Cpu, Group::Pressure])
         );
+        let all = Groups::all().without(Group::Filesystem);
+        assert_eq!(groups(&[("collect[]", "all")]), all, "but for what is switched off");
+        assert_eq!(
+            groups(&[("collect[]", "standard"), ("collect[]", "memory_detail")]),
+            all.and(Groups::standard().with(Group::MemoryDetail))
+        );
         assert_eq!(groups(&[("name[]", "container_memory_rss")]), of(&[Group::Memory]));
+        assert_eq!(groups(&[("name[]", "container_memory_shmem_bytes")]), of(&[Group::MemoryDetail]));
         assert_eq!(groups(&[("name[]", "container_fs_usage_bytes")]), Groups::NONE, "it is switched off");
         assert_eq!(
             groups(&[("name[]", "process_open_fds")]),

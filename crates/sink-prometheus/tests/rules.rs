@@ -8,7 +8,7 @@ use std::{
 };
 
 use collector_core::{
-    Absence, Container, ContainerId, Engine, Entry, Group, Reading, Sample, Snapshot, State, Value,
+    Absence, Container, ContainerId, Engine, Entry, Group, Groups, Reading, Sample, Snapshot, State, Value,
     catalogue::{self, Dimension, Entity, ids},
 };
 use exposition::{Family, Kind, LabelBlock, Number};
@@ -16,8 +16,11 @@ use proptest::prelude::*;
 use sink_prometheus::{Options, PageRequest, PrometheusSink};
 use support::*;
 
+/// Of every group.
 fn sink() -> PrometheusSink {
-    PrometheusSink::new(Options::default())
+    let mut options = Options::default();
+    options.groups = Groups::all();
+    PrometheusSink::new(options)
 }
 
 /// Two running containers and one that has ended, with every row filled that can be.

@@ -136,8 +136,16 @@ fn markdown() -> String {
         }
         _ = write!(
             text,
-            "\n## {}\n\n| name | type | unit | labels | meaning | source | cAdvisor | OTLP |\n|---|---|---|---|---|---|---|---|\n",
-            group.as_str()
+            "\n## {}\n{}\n| name | type | unit | labels | meaning | source | cAdvisor | OTLP |\n|---|---|---|---|---|---|---|---|\n",
+            group.as_str(),
+            if group.is_standard() {
+                String::new()
+            } else {
+                format!(
+                    "\nOpt-in: `metrics.groups = [\"standard\", \"{group}\"]`, or `?collect[]={group}`.\n",
+                    group = group.as_str()
+                )
+            },
         );
         for row in rows {
             _ = writeln!(

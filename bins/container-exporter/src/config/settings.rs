@@ -307,15 +307,15 @@ fn podman(parsed: &Podman) -> Engine {
 fn metrics(parsed: &ParsedMetrics) -> Metrics {
     let switches = [
         (parsed.enable_cpu, &[Group::Cpu][..]),
-        (parsed.enable_memory, &[Group::Memory]),
+        (parsed.enable_memory, &[Group::Memory, Group::MemoryDetail]),
         (parsed.enable_network, &[Group::Network]),
         (parsed.enable_disk, &[Group::Io, Group::Filesystem]),
     ];
     let off: Groups =
         switches.iter().filter(|(on, _)| !on).flat_map(|(_, groups)| *groups).copied().collect();
-    let named = parsed.groups.iter().filter_map(|name| Group::parse(name));
+    let named = parsed.groups.iter().filter_map(|word| Groups::parse(word)).fold(Groups::NONE, Groups::or);
     Metrics {
-        groups: named.filter(|group| !off.has(*group)).collect(),
+        groups: off.iter().fold(named, Groups::without),
         off,
         profile: parsed.profile,
         max_age: Duration::from_millis(parsed.max_age_ms),

@@ -4,7 +4,7 @@
 //! flags and `config show` are derived from [`KEYS`]; a new key is a row here and a field in
 //! [`parsed`](super::parsed), which the tests hold together.
 
-use collector_core::Group;
+use collector_core::{Group, Groups};
 
 use super::kind::Kind;
 
@@ -14,12 +14,14 @@ pub(crate) const ENV_PREFIX: &str = "CONTAINER_EXPORTER__";
 
 /// The groups of metrics that can be chosen.
 pub(crate) const GROUPS: &[&str] = &{
-    let mut names = [""; Group::ALL.len()];
+    // Two words stand for several.
+    let mut names = [Groups::STANDARD; Group::ALL.len() + 2];
     let mut at = 0;
-    while at < names.len() {
+    while at < Group::ALL.len() {
         names[at] = Group::ALL[at].as_str();
         at += 1;
     }
+    names[at] = Groups::ALL;
     names
 };
 
@@ -202,14 +204,14 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("metrics.enable_cpu", Kind::Bool, YES,
         "`false` switches the group cpu off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.enable_memory", Kind::Bool, YES,
-        "`false` switches the group memory off, whatever `metrics.groups` says.").reload(),
+        "`false` switches the groups memory and memory_detail off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.enable_network", Kind::Bool, YES,
         "`false` switches the group network off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.enable_disk", Kind::Bool, YES,
         "`false` switches the groups io and filesystem off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.groups", Kind::List(&Kind::Choice(GROUPS)),
-        Preset::Is(r#"["state", "cpu", "memory", "io", "network", "pids", "pressure", "filesystem", "host", "exporter"]"#),
-        "The groups of metrics a page has when the request names none with `?collect[]=`.").reload(),
+        Preset::Is(r#"["standard"]"#),
+        "The groups of metrics a page has when the request names none with `?collect[]=`. `standard` is all but those that docs/metrics.md calls opt-in, `all` is all.").reload(),
     Key::new("metrics.profile", Kind::Choice(&["native", "cadvisor"]), Preset::Is("\"native\""),
         "The names and labels of a page when the request names none with `?profile=`: this project's, or those of cAdvisor.").flag("--profile").reload(),
     Key::new("metrics.max_age_ms", Kind::Integer { min: 0, max: 60_000 }, Preset::Is("1000"),

@@ -145,7 +145,7 @@ fn the_default_file_gives_the_defaults() {
     assert_eq!(settings.interval, Duration::from_secs(15));
     assert_eq!(settings.source, Source::Auto);
     assert_eq!(settings.server.listen, SocketAddr::from(([0, 0, 0, 0], 8080)));
-    assert_eq!(settings.metrics.groups, Groups::all());
+    assert_eq!(settings.metrics.groups, Groups::standard());
     assert_eq!(settings.docker.sockets, Sockets::Auto);
     assert_eq!((settings.labels.max_per_container, settings.labels.max_value_bytes), (32, 256));
     assert!(settings.warnings.is_empty() && settings.otlp.is_none() && settings.traces.is_none());
@@ -175,7 +175,7 @@ fn container_monitorings_file_loads_unchanged() {
     assert_eq!(settings.server.listen, SocketAddr::from(([0, 0, 0, 0], 8080)));
     assert!(settings.server.listen_origin.to_string().ends_with(":9"), "by prometheus_port");
     assert_eq!(settings.docker.sockets, Sockets::Only(vec!["/var/run/docker.sock".into()]));
-    assert_eq!(settings.metrics.groups, Groups::all());
+    assert_eq!(settings.metrics.groups, Groups::standard());
     assert_eq!(settings.logging.level, LogLevel::Info);
     assert!(settings.warnings.is_empty());
     let otlp = settings.otlp.expect("an endpoint is set");
@@ -198,12 +198,12 @@ fn each_key_of_container_monitoring_has_its_effect() {
     assert_eq!(with("\"info\"", "\"debug\"").logging.level, LogLevel::Debug);
     for (switch, groups) in [
         ("enable_cpu", &[Group::Cpu][..]),
-        ("enable_memory", &[Group::Memory]),
+        ("enable_memory", &[Group::Memory, Group::MemoryDetail]),
         ("enable_network", &[Group::Network]),
         ("enable_disk", &[Group::Io, Group::Filesystem]),
     ] {
         let left = with(&format!("{switch} = true"), &format!("{switch} = false")).metrics.groups;
-        let expect = groups.iter().fold(Groups::all(), |all, group| all.without(*group));
+        let expect = groups.iter().fold(Groups::standard(), |all, group| all.without(*group));
         assert_eq!(left, expect, "{switch}");
     }
 }

@@ -9,6 +9,7 @@ mod filesystem;
 mod host;
 mod io;
 mod memory;
+mod memory_detail;
 mod network;
 mod pids;
 mod pressure;
@@ -289,7 +290,7 @@ use rows;
 pub mod ids {
     pub use super::{
         cpu::ids::*, exporter::ids::*, filesystem::ids::*, host::ids::*, io::ids::*, memory::ids::*,
-        network::ids::*, pids::ids::*, pressure::ids::*, state::ids::*,
+        memory_detail::ids::*, network::ids::*, pids::ids::*, pressure::ids::*, state::ids::*,
     };
 }
 
@@ -304,10 +305,11 @@ pub struct Catalogue {
 
 impl Catalogue {
     fn build() -> Self {
-        let files: [&'static [Row]; 10] = [
+        let files: [&'static [Row]; 11] = [
             state::ROWS,
             cpu::ROWS,
             memory::ROWS,
+            memory_detail::ROWS,
             io::ROWS,
             network::ROWS,
             pids::ROWS,

@@ -11,18 +11,6 @@ use crate::metric::metric;
 
 const NAME: &str = "{container_name}";
 
-/// The groups whose every metric has a panel here, and what their sections are called.
-const GROUPS: &[(Group, &str)] = &[
-    (Group::State, "Every metric: state"),
-    (Group::Cpu, "Every metric: cpu"),
-    (Group::Memory, "Every metric: memory"),
-    (Group::Io, "Every metric: io"),
-    (Group::Network, "Every metric: network"),
-    (Group::Pids, "Every metric: pids"),
-    (Group::Pressure, "Every metric: pressure"),
-    (Group::Filesystem, "Every metric: filesystem"),
-];
-
 pub(super) fn dashboard(_: Profile) -> Dashboard {
     let dashboard = parts::dashboard(
         uid::CONTAINER,
@@ -39,9 +27,14 @@ pub(super) fn dashboard(_: Profile) -> Dashboard {
         .section(Section::collapsed("Disk", disk()))
         .section(Section::collapsed("Network", network()))
         .section(Section::collapsed("State and history", history()));
-    GROUPS.iter().fold(dashboard, |dashboard, (group, title)| {
-        dashboard.section(Section::collapsed(*title, rows_of(*group)))
-    })
+    Group::ALL.into_iter().filter(|group| !matches!(group, Group::Host | Group::Exporter)).fold(
+        dashboard,
+        |dashboard, group| {
+            let asked = if group.is_standard() { "" } else { ", where it is switched on" };
+            let title = format!("Every metric: {}{asked}", group.as_str());
+            dashboard.section(Section::collapsed(title, rows_of(group)))
+        },
+    )
 }
 
 fn stat(title: &'static str, description: &'static str, expr: mixin::Expr) -> Panel {

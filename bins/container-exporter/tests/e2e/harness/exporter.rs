@@ -29,8 +29,8 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// The defaults, on a free port of the loopback, and every scrape a collection of its own: a value read before the
-    /// scrape is never newer than that on the page.
+    /// The defaults with all groups, on a free port of the loopback, and every scrape a collection of its own: a value read
+    /// before the scrape is never newer than that on the page.
     pub(crate) fn new() -> Self {
         Self {
             arguments: Vec::new(),
@@ -41,7 +41,7 @@ impl Setup {
             prelude: None,
             wrapper: Vec::new(),
         }
-        .config("metrics", "max_age_ms = 0")
+        .config("metrics", "max_age_ms = 0\ngroups = [\"all\"]")
     }
 
     /// The Docker at this address and no other engine: each that is followed costs a guest seconds.

@@ -118,6 +118,43 @@ const ROWS: &[Row] = &[
     ("container_memory_workingset_refault_anon_total", Counter, |k| {
         stat(k, "total_workingset_refault_anon", "workingset_refault_anon")
     }),
+    ("container_memory_shmem_bytes", Gauge, |k| stat(k, "total_shmem", "shmem")),
+    ("container_memory_active_anon_bytes", Gauge, |k| stat(k, "total_active_anon", "active_anon")),
+    ("container_memory_inactive_anon_bytes", Gauge, |k| stat(k, "total_inactive_anon", "inactive_anon")),
+    ("container_memory_unevictable_bytes", Gauge, |k| stat(k, "total_unevictable", "unevictable")),
+    ("container_memory_anon_thp_bytes", Gauge, |k| stat(k, "total_rss_huge", "anon_thp")),
+    ("container_memory_swapcached_bytes", Gauge, |k| stat(k, "total_swapcached", "swapcached")),
+    ("container_memory_file_thp_bytes", Gauge, |k| v2(k, "memory.stat", "file_thp")),
+    ("container_memory_shmem_thp_bytes", Gauge, |k| v2(k, "memory.stat", "shmem_thp")),
+    ("container_memory_slab_reclaimable_bytes", Gauge, |k| v2(k, "memory.stat", "slab_reclaimable")),
+    ("container_memory_slab_unreclaimable_bytes", Gauge, |k| v2(k, "memory.stat", "slab_unreclaimable")),
+    ("container_memory_kernel_stack_bytes", Gauge, |k| v2(k, "memory.stat", "kernel_stack")),
+    ("container_memory_pagetables_bytes", Gauge, |k| v2(k, "memory.stat", "pagetables")),
+    ("container_memory_sec_pagetables_bytes", Gauge, |k| v2(k, "memory.stat", "sec_pagetables")),
+    ("container_memory_percpu_bytes", Gauge, |k| v2(k, "memory.stat", "percpu")),
+    ("container_memory_vmalloc_bytes", Gauge, |k| v2(k, "memory.stat", "vmalloc")),
+    ("container_memory_zswap_bytes", Gauge, |k| v2(k, "memory.stat", "zswap")),
+    ("container_memory_zswapped_bytes", Gauge, |k| v2(k, "memory.stat", "zswapped")),
+    ("container_memory_sock_bytes", Gauge, |k| match k.is_v2() {
+        true => v2(k, "memory.stat", "sock"),
+        false => number(&k.v1("memory", "memory.kmem.tcp.usage_in_bytes")?),
+    }),
+    ("container_memory_min_bytes", Gauge, |k| boundary(k, "memory.min")),
+    ("container_memory_low_bytes", Gauge, |k| boundary(k, "memory.low")),
+    ("container_memory_high_bytes", Gauge, |k| boundary(k, "memory.high")),
+    ("container_memory_swap_limit_bytes", Gauge, |k| boundary(k, "memory.swap.max")),
+    ("container_memory_swap_peak_bytes", Gauge, |k| number(&k.v2("memory.swap.peak")?)),
+    ("container_memory_swap_events_high_total", Counter, |k| v2(k, "memory.swap.events", "high")),
+    ("container_memory_swap_events_max_total", Counter, |k| v2(k, "memory.swap.events", "max")),
+    ("container_memory_swap_events_fail_total", Counter, |k| v2(k, "memory.swap.events", "fail")),
+    ("container_memory_events_local_low_total", Counter, |k| v2(k, "memory.events.local", "low")),
+    ("container_memory_events_local_high_total", Counter, |k| v2(k, "memory.events.local", "high")),
+    ("container_memory_events_local_max_total", Counter, |k| v2(k, "memory.events.local", "max")),
+    ("container_memory_events_local_oom_total", Counter, |k| v2(k, "memory.events.local", "oom")),
+    ("container_memory_events_local_oom_kill_total", Counter, |k| v2(k, "memory.events.local", "oom_kill")),
+    ("container_memory_events_local_oom_group_kill_total", Counter, |k| {
+        v2(k, "memory.events.local", "oom_group_kill")
+    }),
     ("container_threads", Gauge, |k| pids(k, "pids.current")),
     ("container_threads_max", Gauge, |k| pids(k, "pids.max")),
     ("container_pressure_cpu_waiting_seconds_total", Counter, |k| stalled(k, "cpu.pressure", "some")),
@@ -231,6 +268,11 @@ fn device_name(number: &str) -> Option<String> {
 
 fn v2(k: &Kernel, file: &str, name: &str) -> Option<f64> {
     key(&k.v2(file)?, name)
+}
+
+/// `max` is no boundary, and no number says it.
+fn boundary(k: &Kernel, file: &str) -> Option<f64> {
+    k.v2(file)?.trim().parse().ok()
 }
 
 fn cpuacct(k: &Kernel, name: &str) -> Option<f64> {
