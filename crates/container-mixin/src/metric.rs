@@ -26,10 +26,10 @@ pub fn metric(row: RowId) -> Metric {
     if matches!(row.source, Source::Info(_)) { metric.with_labels(INFO_LABELS) } else { metric }
 }
 
-/// A row of `runtime_metrics::catalogue`: of the process, of Tokio or of spans. No profile renames them.
+/// A row of `runtime_metrics::catalogue`: of the process, of Tokio or of spans.
 #[must_use]
 pub const fn runtime(row: &'static MetricDef) -> Metric {
-    Metric::of(row).under_every_profile()
+    Metric::of(row)
 }
 
 /// `container_info`, to be joined: its value is 1.

@@ -9,7 +9,9 @@ pub const CADVISOR: Profile = Profile::new(
     "cadvisor",
     &[("container_id", Some("id")), ("container_name", Some("name"))],
     &[Matcher { label: "name", op: Match::NotEqual, value: "" }],
-);
+)
+// Of services and of the process itself, which are what they are whoever names the containers.
+.keeping(&["process", "tokio", "tasks", "spans", "system", "collector"]);
 
 /// A profile by its name.
 #[must_use]

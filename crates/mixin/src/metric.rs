@@ -8,24 +8,27 @@ use crate::{Expr, Selector, Window};
 pub mod target {
     use metric_schema::{MetricDef, Unit};
 
+    /// The group of these rows.
+    pub const GROUP: &str = "target";
+
     /// 1 while the target answers.
     pub const UP: MetricDef =
-        MetricDef::gauge("up", Unit::One, "target", "1 if the last scrape of the target succeeded, else 0.");
+        MetricDef::gauge("up", Unit::One, GROUP, "1 if the last scrape of the target succeeded, else 0.");
     /// How long a scrape takes.
     pub const SCRAPE_DURATION: MetricDef =
-        MetricDef::gauge("scrape.duration", Unit::Seconds, "target", "How long the last scrape took.");
+        MetricDef::gauge("scrape.duration", Unit::Seconds, GROUP, "How long the last scrape took.");
     /// How many samples a scrape brings.
     pub const SCRAPE_SAMPLES: MetricDef = MetricDef::gauge(
         "scrape.samples_scraped",
         Unit::Count("{sample}"),
-        "target",
+        GROUP,
         "Samples that the last scrape brought.",
     );
     /// How many series a scrape brings that the one before did not have.
     pub const SCRAPE_SERIES_ADDED: MetricDef = MetricDef::gauge(
         "scrape.series_added",
         Unit::Count("{series}"),
-        "target",
+        GROUP,
         "Series of the last scrape that the one before did not have, about.",
     );
     /// All of them.
@@ -67,22 +70,13 @@ pub struct Metric {
     pub(crate) def: &'static MetricDef,
     pub(crate) identity: &'static [&'static str],
     pub(crate) extra: &'static [&'static str],
-    /// Its name is the same under every profile.
-    pub(crate) everywhere: bool,
 }
 
 impl Metric {
     /// A metric of the target itself: its labels are `job`, `instance` and the row's own.
     #[must_use]
     pub const fn of(def: &'static MetricDef) -> Self {
-        Self { def, identity: &[], extra: &[], everywhere: false }
-    }
-
-    /// Of a metric that profiles do not rename: it needs no alias.
-    #[must_use]
-    pub const fn under_every_profile(mut self) -> Self {
-        self.everywhere = true;
-        self
+        Self { def, identity: &[], extra: &[] }
     }
 
     /// With the labels that identify whose number it is.

@@ -1,5 +1,9 @@
 //! Under which names an expression is written, and which matchers every selector carries.
 
+use metric_schema::MetricDef;
+
+use crate::metric::target;
+
 /// Names and labels of one naming profile.
 ///
 /// A metric's name under a profile is its row's [alias](metric_schema::MetricDef::alias); the native profile needs none.
@@ -12,6 +16,8 @@ pub struct Profile {
     pub labels: &'static [(&'static str, Option<&'static str>)],
     /// What every selector of a metric with an identity carries here, by the profile's own label names.
     pub identified: &'static [Matcher<'static>],
+    /// Groups of rows that have their own names here, too: what is not the profile's to rename.
+    pub kept_groups: &'static [&'static str],
 }
 
 impl Profile {
@@ -25,7 +31,20 @@ impl Profile {
         labels: &'static [(&'static str, Option<&'static str>)],
         identified: &'static [Matcher<'static>],
     ) -> Self {
-        Self { name, labels, identified }
+        Self { name, labels, identified, kept_groups: &[] }
+    }
+
+    /// That lets the rows of these groups keep their names.
+    #[must_use]
+    pub const fn keeping(mut self, groups: &'static [&'static str]) -> Self {
+        self.kept_groups = groups;
+        self
+    }
+
+    /// Whether a row without an alias has its own name here.
+    pub(crate) fn keeps(&self, row: &MetricDef) -> bool {
+        // What Prometheus makes has one name everywhere.
+        row.group == target::GROUP || self.kept_groups.contains(&row.group)
     }
 
     /// Whether it is the rows' own.

@@ -208,8 +208,7 @@ impl Renderer<'_> {
             let alias = metric.def.alias(profile.name);
             match alias {
                 Some(alias) => (alias.name.to_owned(), alias.labels),
-                // What Prometheus makes has one name everywhere.
-                None if metric.everywhere || metric.def.group == "target" => (native.clone(), &[][..]),
+                None if profile.keeps(metric.def) => (native.clone(), &[][..]),
                 None => return Err(Error::NoName { profile: profile.name, metric: native }),
             }
         };

@@ -74,6 +74,8 @@ fn a_profile_has_its_own_names_and_labels() {
         r#"sum(rate(old_cpu_seconds_total{name!="", cpu="total"}[5m])) by (name)"#,
     );
     check(&Metric::of(&target::UP).now().equal(0.0), &old, "up == 0");
+    let keeping = Scope::default().under(OLD.keeping(&["memory"]));
+    check(&of(&LIMIT).now(), &keeping, r#"box_memory_limit_bytes{name!=""}"#);
     let rendered = of(&MEMORY).now().render(&old).expect("has a name there");
     assert_eq!(rendered.legend("{box} of {{kept}}"), Ok("{{name}} of {{kept}}".to_owned()));
     assert_eq!(rendered.annotation("{box}"), Ok("{{ $labels.name }}".to_owned()));

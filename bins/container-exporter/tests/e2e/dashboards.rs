@@ -13,6 +13,7 @@ use mixin::Profile;
 use mixin::dashboard::BuiltQuery;
 
 use crate::harness::{Container, Scope, await_within, say, tells_time};
+use crate::io::Disk;
 use crate::prometheus::{Format, Over, Prometheus};
 
 /// How often Prometheus comes, and how often before it is asked: 2 minutes.
@@ -84,21 +85,29 @@ fn take(mut stream: &TcpStream) -> std::io::Result<()> {
 }
 
 /// Containers that keep busy, and the one that is killed.
-fn busy(scope: &Scope) -> (Vec<Container<'_>>, Container<'_>) {
+fn busy<'scope>(scope: &'scope Scope, disk: &Disk) -> (Vec<Container<'scope>>, Container<'scope>) {
     let service = |name: &'static str| {
         ["--label", "com.docker.compose.project=shop", "--label", name, "--network", "bridge", "-m", "32m"]
     };
     let check = ["--health-interval", "2s", "--health-cmd"];
-    let work = "while :; do dd if=/dev/zero of=/work bs=64k count=16 2>/dev/null; done";
+    // Past the page cache, or it would be the kernel's doing.
+    let disk_of = format!("--device={}", disk.path);
+    let path = &disk.path;
+    let work = format!(
+        "while :; do dd if=/dev/zero of={path} bs=64k count=16 oflag=direct; \
+         dd if={path} of=/dev/null bs=64k count=16 iflag=direct; done 2>/dev/null"
+    );
+    // v1 counts on a disk only from its first throttle rule on.
+    scope.sleeper("throttled", &[&disk_of, &format!("--device-write-bps={path}:1tb")]).remove();
     let web = [
         &service("com.docker.compose.service=web")[..],
-        &["--cpus", "0.1", "--pids-limit", "64"],
+        &["--cpus", "0.1", "--pids-limit", "64", &disk_of],
         &check,
         &["true"],
     ];
     let db = [&service("com.docker.compose.service=db")[..], &["--memory-swap", "32m"], &check, &["false"]];
     let running = vec![
-        scope.run("web", &web.concat(), work),
+        scope.run("web", &web.concat(), &work),
         scope.run("flaky", &["--restart", "always"], "sleep 4; exit 3"),
     ];
     (running, scope.sleeper("db", &db.concat()))
@@ -183,7 +192,8 @@ fn every_query_of_every_dashboard_is_answered() {
     if !tells_time("every query of every dashboard is answered with data") {
         return;
     }
-    let (_busy, killed) = busy(&scope);
+    let Some(disk) = Disk::new() else { return };
+    let (_busy, killed) = busy(&scope, &disk);
     let receiver = receiver();
     let exporter = scope
         .exporter()

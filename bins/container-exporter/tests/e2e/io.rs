@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::harness::{Scope, skip};
 use crate::numbers::table::by_device;
@@ -79,21 +80,23 @@ fn counts_layers_disk() -> bool {
 }
 
 /// A block device that nothing else uses; dropping it detaches it.
-struct Disk {
-    path: String,
+pub(crate) struct Disk {
+    pub(crate) path: String,
     _file: Option<tempfile::NamedTempFile>,
 }
 
 impl Disk {
     /// A loop device that was never used since boot: no disk has a throttle rule from before.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         if let Ok(path) = std::env::var("CONTAINER_EXPORTER_E2E_DISK") {
             return Some(Self { path, _file: None });
         }
         let file = tempfile::NamedTempFile::new_in("/var/tmp").expect("a file can be made");
         file.as_file().set_len(32 * 1024 * 1024).expect("it can be sparse");
-        // Numbers that others take come from below.
-        let path = format!("/dev/loop{}", 1000 + std::process::id());
+        // Numbers that others take come from below; no two tests, nor two runs at a time, take the same.
+        let number = 1000 + 4 * std::process::id() + COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/dev/loop{number}");
         let made = Command::new("losetup").arg(&path).arg(file.path()).output();
         match made {
             Ok(output) if output.status.success() => Some(Self { path, _file: Some(file) }),

@@ -4,7 +4,8 @@ use collector_core::Group;
 use collector_core::catalogue::ids;
 use metric_schema::MetricDef;
 use mixin::dashboard::{Color, Dashboard, Panel, Query, Section, Shown};
-use mixin::{Metric, Profile, Window, target};
+use mixin::target::{SCRAPE_DURATION, SCRAPE_SAMPLES};
+use mixin::{Profile, Window};
 use runtime_metrics::catalogue;
 
 use super::parts::{self, *};
@@ -35,7 +36,7 @@ fn now() -> Vec<Panel> {
     };
     let sources = metric(ids::SOURCE_UP).now().min_by(&["job", "instance", "source"]);
     vec![
-        stat("Exporter", "Whether Prometheus reaches it.", up().now().max_by(HOST)).mappings(UP_DOWN),
+        stat("Exporter", "Whether Prometheus reaches it.", up()).mappings(UP_DOWN),
         Panel::stat("Engines", "Whether each source of containers answers.")
             .query(Query::new(sources, "{source} of {instance}"))
             .shown(Shown::Plain)
@@ -44,11 +45,11 @@ fn now() -> Vec<Panel> {
         stat(
             "Scrape takes",
             "How long Prometheus waited for the last page.",
-            Metric::of(&target::SCRAPE_DURATION).now().max_by(HOST),
+            of_exporters(target(&SCRAPE_DURATION)),
         )
         .shown(Shown::Seconds)
         .steps(&[(1.0, Color::Orange), (5.0, Color::Red)]),
-        stat("Series", "Samples on the last page.", Metric::of(&target::SCRAPE_SAMPLES).now().max_by(HOST))
+        stat("Series", "Samples on the last page.", of_exporters(target(&SCRAPE_SAMPLES)))
             .shown(Shown::Short),
         stat(
             "Stuck threads",
@@ -140,27 +141,22 @@ fn costs() -> Vec<Panel> {
     let graph = |title, description, expr| {
         Panel::graph(title, description).query(Query::new(expr, "{instance}")).min(0.0).size(8, 8)
     };
-    let cpu = runtime(&catalogue::PROCESS_CPU).rate(Window::Interval).sum_by(HOST);
+    let cpu = of_exporters(runtime(&catalogue::PROCESS_CPU).rate(Window::Interval).sum_by(HOST));
+    let now = |row| of_exporters(target(row));
     vec![
         graph("CPU of the exporter", "Cores in use: 0.01 is one percent of one core.", cpu),
-        graph(
-            "Memory of the exporter",
-            "Resident memory.",
-            runtime(&catalogue::PROCESS_RESIDENT_MEMORY).now().max_by(HOST),
-        )
-        .shown(Shown::Bytes),
+        graph("Memory of the exporter", "Resident memory.", now(&catalogue::PROCESS_RESIDENT_MEMORY))
+            .shown(Shown::Bytes),
         graph(
             "Descriptors",
             "Open file descriptors, and how many may be open.",
-            runtime(&catalogue::PROCESS_OPEN_FDS).now().max_by(HOST),
+            now(&catalogue::PROCESS_OPEN_FDS),
         )
-        .query(
-            Query::new(runtime(&catalogue::PROCESS_MAX_FDS).now().max_by(HOST), "limit of {instance}")
-                .limit(),
-        ),
+        .query(Query::new(now(&catalogue::PROCESS_MAX_FDS), "limit of {instance}").limit()),
     ]
 }
 
+/// Other services have metrics of these names, too.
 fn rows(rows: &'static [MetricDef]) -> Vec<Panel> {
-    rows.iter().map(|row| Panel::of_metric(runtime(row), HOST)).collect()
+    rows.iter().map(|row| Panel::of_metric(runtime(row), HOST).map(of_exporters)).collect()
 }

@@ -34,13 +34,9 @@ fn state() -> Vec<Panel> {
     let failed = metric(ids::HOST_EXITS).select().re("outcome", "error|signal|oom").increase(DAY).sum();
     let oom = metric(ids::HOST_OOM_KILLS).increase(DAY).sum();
     vec![
-        count("Hosts up", "Exporters that Prometheus reaches.", or_zero(up().now().equal(1.0).count())),
-        count(
-            "Hosts down",
-            "Exporters that Prometheus does not reach.",
-            or_zero(up().now().equal(0.0).count()),
-        )
-        .steps(ANY_STEPS),
+        count("Hosts up", "Exporters that Prometheus reaches.", or_zero(up().equal(1.0).count())),
+        count("Hosts down", "Exporters that Prometheus does not reach.", or_zero(up().equal(0.0).count()))
+            .steps(ANY_STEPS),
         count(
             "Running",
             "Containers that run.",
@@ -78,7 +74,7 @@ fn state() -> Vec<Panel> {
 fn hosts() -> Panel {
     let columns = &[("instance", "Instance"), ("job", "Job")];
     Panel::table("Hosts", "Every host; a click shows it alone.", columns)
-        .query(Query::column(up().now().max_by(HOST), "Exporter", Shown::Plain).mappings(UP_DOWN))
+        .query(Query::column(up(), "Exporter", Shown::Plain).mappings(UP_DOWN))
         .query(Query::column(
             metric(ids::CONTAINER_COUNT).select().eq("state", "running").now().sum_by(HOST),
             "Running",

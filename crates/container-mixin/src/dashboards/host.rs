@@ -31,7 +31,7 @@ fn now() -> Vec<Panel> {
     };
     vec![
         Panel::stat("Exporter", "Whether Prometheus reaches the host's exporter.")
-            .query(Query::new(up().now().max_by(HOST), "{instance}"))
+            .query(Query::new(up(), "{instance}"))
             .shown(Shown::Plain)
             .mappings(UP_DOWN)
             .size(4, 4),

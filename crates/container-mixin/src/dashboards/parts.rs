@@ -2,8 +2,9 @@
 
 use collector_core::Group;
 use collector_core::catalogue::{self, Entity, RowId, ids};
+use metric_schema::MetricDef;
 use mixin::dashboard::{Annotation, Color, Dashboard, Mapping, Panel};
-use mixin::{Expr, Metric, Profile, Window, vector};
+use mixin::{Expr, Metric, Profile, Selector, Window, vector};
 
 use super::{TAG, uid};
 use crate::metric::{ONE_CONTAINER, metric};
@@ -28,19 +29,42 @@ pub(super) const HOST: &[&str] = &["job", "instance"];
 /// One container, as a person reads it.
 pub(super) const CONTAINER: &[&str] = &["job", "instance", "container_name"];
 
-/// Why every selector of `up` is written down in one place: it is Prometheus' own.
-pub(super) fn up() -> Metric {
-    Metric::of(&mixin::target::UP)
+/// What Prometheus says of exporters of containers, and of no other targets: where every job is chosen, `$job` lets all of them in.
+/// Whether a job is one of exporters is known for an hour after the last of them went.
+pub(super) fn of_exporters(expr: Expr) -> Expr {
+    expr.and_on(&["job"], metric(ids::MACHINE_MEMORY).select().max_over_time(Window::Fixed("1h")))
 }
+
+/// 1 for each exporter that Prometheus reaches, 0 for the others.
+pub(super) fn up() -> Expr {
+    of_exporters(target(&mixin::target::UP))
+}
+
+/// What Prometheus says of each target of a host.
+pub(super) fn target(row: &'static MetricDef) -> Expr {
+    Metric::of(row).now().max_by(HOST)
+}
+
+/// A row's series, those that are added up over containers without systemd's units: what runs in a unit would count twice.
+fn counted(row: RowId, by: &[&'static str]) -> Selector {
+    let of_container = by.iter().any(|label| CONTAINER_LABELS.contains(label));
+    if of_container || catalogue::get().row(row).entity != Entity::Container {
+        return metric(row).select();
+    }
+    metric(row).with_labels(&["unit"]).select().eq("unit", "")
+}
+
+/// A sum by one of these adds up nothing but one container's own series.
+const CONTAINER_LABELS: &[&str] = &["container_id", "container_name"];
 
 /// The rate of a row over the dashboard's interval.
 pub(super) fn rate(row: RowId, by: &[&'static str]) -> Expr {
-    metric(row).rate(Window::Interval).sum_by(by)
+    counted(row, by).rate(Window::Interval).sum_by(by)
 }
 
 /// The sum of a row now.
 pub(super) fn sum(row: RowId, by: &[&'static str]) -> Expr {
-    metric(row).now().sum_by(by)
+    counted(row, by).now().sum_by(by)
 }
 
 /// The greatest of a row now.

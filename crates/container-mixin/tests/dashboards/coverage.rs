@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use collector_core::catalogue;
-use container_mixin::Settings;
+use container_mixin::dashboards::ALL;
+use container_mixin::{Settings, alerts};
+use mixin::Profile;
+
+use crate::build;
 
 /// Metrics that no panel and no alert asks for, and why.
 const FOR_A_REASON: &[(&str, &str)] = &[];
@@ -61,4 +65,29 @@ fn what_cadvisor_cannot_answer_is_left_out_with_a_reason() {
 fn the_files_are_always_the_same() {
     let once = container_mixin::files(&Settings::default());
     assert_eq!(once, container_mixin::files(&Settings::default()));
+}
+
+/// Who follows an alert's link has to arrive, with the variables set.
+#[test]
+fn the_links_of_alerts_lead_to_dashboards() {
+    let dashboards: Vec<serde_json::Value> = ALL
+        .iter()
+        .map(|entry| serde_json::from_str(&build(entry, Profile::NATIVE).json).expect("JSON"))
+        .collect();
+    let mut links = 0;
+    for alert in alerts::all().into_iter().flat_map(|group| group.alerts) {
+        let found = dashboards.iter().find(|dashboard| dashboard["uid"] == alert.link.dashboard);
+        let dashboard =
+            found.unwrap_or_else(|| panic!("{}: no dashboard {}", alert.name, alert.link.dashboard));
+        let variables = dashboard["templating"]["list"].as_array().expect("variables");
+        for (variable, _) in alert.link.variables {
+            assert!(
+                variables.iter().any(|it| it["name"] == *variable),
+                "{}: no variable {variable}",
+                alert.name
+            );
+        }
+        links += 1;
+    }
+    assert!(links > 20, "{links}");
 }

@@ -28,6 +28,8 @@ mod json;
 mod layout;
 mod options;
 mod panel;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 pub use panel::{DataLink, Mapping, Panel, Query};

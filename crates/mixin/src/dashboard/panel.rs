@@ -255,6 +255,14 @@ impl Panel {
         self
     }
 
+    /// Changes its queries, such as to those of some targets only.
+    pub fn map(mut self, change: impl Fn(Expr) -> Expr) -> Self {
+        for query in &mut self.queries {
+            query.expr = change(query.expr.clone());
+        }
+        self
+    }
+
     /// How its numbers are shown.
     pub const fn shown(mut self, shown: Shown) -> Self {
         self.shown = shown;
