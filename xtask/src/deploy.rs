@@ -331,6 +331,23 @@ mod tests {
         assert_eq!([chart["version"].as_str(), chart["appVersion"].as_str()], [Some(version); 2]);
     }
 
+    #[test]
+    fn every_variable_of_the_stack_is_documented() {
+        let documented = include_str!("../../docs/deploying.md");
+        let files = [
+            include_str!("../../deploy/compose/compose.yaml"),
+            include_str!("../../deploy/compose/compose.socket-proxy.yaml"),
+        ];
+        let used =
+            files.iter().flat_map(|text| text.split("${").skip(1)).filter_map(|rest| rest.split(":-").next());
+        let mut counted = 0;
+        for name in used {
+            assert!(documented.contains(&format!("`{name}`")), "docs/deploying.md says nothing of {name}");
+            counted += 1;
+        }
+        assert!(counted > 10, "{counted}");
+    }
+
     /// Whatever an action's tag means tomorrow, a release is made by what was looked at.
     #[test]
     fn the_release_is_made_by_pinned_actions() {

@@ -18,7 +18,11 @@ use crate::engine::{Engine, Keep};
 use crate::error::{Error, Result};
 use crate::process::{self, When};
 use crate::stack::compose::Compose;
+use crate::stack::image::Own;
 use crate::step::{Counts, Outcome};
+
+/// Where an OpenTelemetry Collector is that can be put into an image.
+const COLLECTOR_VARIABLE: &str = "CONTAINER_EXPORTER_OTELCOL";
 
 /// Why the stack cannot be started here, and what to do; `None` if it can.
 pub(crate) fn obstacle() -> Option<String> {
@@ -46,10 +50,13 @@ pub(crate) fn step() -> Result<Outcome> {
 
 fn start_and_check(options: &StackOptions) -> Result<Counts> {
     let debian = programs::ensure()?;
-    let exporter = options.program.clone().map_or_else(build, Ok)?;
+    let own = Own {
+        exporter: options.program.clone().map_or_else(build, Ok)?,
+        collector: std::env::var_os(COLLECTOR_VARIABLE).map(PathBuf::from),
+    };
     let engine = Engine::start(Keep::Nothing)?;
-    let compose = Compose::new(&engine, &debian)?;
-    image::import_all(&engine, &debian, &exporter)?;
+    let compose = Compose::new(&engine, &debian, own.services())?;
+    image::import_all(&engine, &debian, &own)?;
     let counts = check::all(&compose);
     if options.keep && !process::interrupted() {
         println!("the stack runs until Ctrl-C:\n{}", compose.addresses()?);

@@ -37,6 +37,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("every target is up", targets),
     ("every file of rules is loaded and evaluated", rules),
     ("every series is there once", once),
+    ("traces and metrics reach the collector", collector),
     ("an alert goes its way from a container to the webhook", alert),
 ];
 
@@ -70,7 +71,7 @@ fn start(compose: &Compose) -> Result<String> {
 
 /// The engine's word on it, as a key that Compose does not know would be left out silently.
 fn hardened(compose: &Compose) -> Result<String> {
-    for service in image::services() {
+    for service in &compose.services {
         let known = compose.inspect(service)?;
         let host = &known["HostConfig"];
         let wanted = [
@@ -104,7 +105,9 @@ fn targets(compose: &Compose) -> Result<String> {
         let data = ask(prometheus, "/api/v1/targets?state=active")?;
         let targets = data["activeTargets"].as_array().cloned().unwrap_or_default();
         let of = |job: &&str| targets.iter().find(|target| target["labels"]["job"] == **job);
-        let down = JOBS.iter().find(|job| of(job).is_none_or(|target| target["health"] != "up"));
+        let collector = compose.services.iter().find(|service| **service == image::COLLECTOR);
+        let down =
+            JOBS.iter().chain(collector).find(|job| of(job).is_none_or(|target| target["health"] != "up"));
         Ok(match down {
             None => Ok(String::new()),
             Some(job) => {
@@ -162,12 +165,29 @@ fn once(compose: &Compose) -> Result<String> {
         let counted = |query| query_vector(prometheus, query).map(|found| found.len());
         let containers = counted(r#"container_memory_usage_bytes{container_name=~"stack-.+"}"#)?;
         let spans = counted(r#"otlp_spans_created_total"#)?;
-        let all = containers == image::services().len() && spans > 0;
+        let all = containers == compose.services.len() && spans > 0;
         Ok(if all {
             Ok(String::new())
         } else {
             Err(format!("{containers} containers, {spans} series of spans"))
         })
+    })
+}
+
+/// What the collector says of itself, and so of what it was sent.
+fn collector(compose: &Compose) -> Result<String> {
+    if !compose.services.contains(&image::COLLECTOR) {
+        return Ok(format!(": left out, there is no collector; {} names one", super::COLLECTOR_VARIABLE));
+    }
+    let prometheus = compose.address("prometheus", 9090)?;
+    wait("both signals", || {
+        for name in ["otelcol_receiver_accepted_metric_points_total", "otelcol_receiver_accepted_spans_total"]
+        {
+            if query_vector(prometheus, &format!("{name} > 0"))?.is_empty() {
+                return Ok(Err(format!("{name} is not above 0")));
+            }
+        }
+        Ok(Ok(String::new()))
     })
 }
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::engine::{Engine, network};
 use crate::error::{Context as _, Error, Result};
 use crate::process::{self, When};
+use crate::stack::drive;
 use crate::stack::programs::Debian;
-use crate::stack::{drive, image};
 
 /// The project's name: containers and volumes are called after it.
 const PROJECT: &str = "stack";
@@ -25,6 +25,8 @@ pub(crate) const FILE: &str = "deploy/compose/compose.yaml";
 
 /// The stack on one engine.
 pub(crate) struct Compose {
+    /// What is started of it.
+    pub(crate) services: Vec<&'static str>,
     program: PathBuf,
     docker_host: String,
     files: Vec<PathBuf>,
@@ -37,7 +39,7 @@ pub(crate) struct Compose {
 
 impl Compose {
     /// Prepares it: secrets of its own, no ports.
-    pub(crate) fn new(engine: &Engine, debian: &Debian) -> Result<Self> {
+    pub(crate) fn new(engine: &Engine, debian: &Debian, services: Vec<&'static str>) -> Result<Self> {
         let directory = engine.path("stack");
         let secrets = directory.join("secrets");
         let empty = directory.join("docker-config");
@@ -50,7 +52,7 @@ impl Compose {
         }
         let changes = directory.join("override.yaml");
         let text: String = OVERRIDE.to_owned()
-            + &image::services()
+            + &services
                 .iter()
                 .map(|service| format!("  {service}: {{ ports: !reset [] }}\n"))
                 .collect::<String>();
@@ -59,6 +61,7 @@ impl Compose {
         let socket = docker_host.trim_start_matches("unix://").to_owned();
         let files = vec![PathBuf::from(FILE), changes];
         Ok(Self {
+            services,
             program: debian.compose(),
             docker_host,
             files,
@@ -88,7 +91,7 @@ impl Compose {
     pub(crate) fn up(&self) -> Result<()> {
         let mut words =
             vec!["up", "--detach", "--wait", "--wait-timeout", "180", "--no-build", "--pull", "never"];
-        words.extend(image::services());
+        words.extend(&self.services);
         let finished = process::capture(&mut self.command(&words), When::Working)?;
         if finished.status.success() {
             let id = self.network("{{.Id}}")?;

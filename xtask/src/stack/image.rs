@@ -54,15 +54,29 @@ const IMAGES: &[Image] = &[
     },
 ];
 
-/// The services that can be started here.
-pub(crate) fn services() -> Vec<&'static str> {
-    IMAGES.iter().map(|image| image.service).chain([EXPORTER]).collect()
+const EXPORTER: &str = "container-exporter";
+/// The service of the OpenTelemetry Collector.
+pub(crate) const COLLECTOR: &str = "otel-collector";
+
+/// Programs that are no package's.
+#[derive(Debug)]
+pub(crate) struct Own {
+    /// The exporter.
+    pub(crate) exporter: PathBuf,
+    /// An OpenTelemetry Collector, where there is one.
+    pub(crate) collector: Option<PathBuf>,
 }
 
-const EXPORTER: &str = "container-exporter";
+impl Own {
+    /// The services that can be started with them.
+    pub(crate) fn services(&self) -> Vec<&'static str> {
+        let collector = self.collector.as_ref().map(|_| COLLECTOR);
+        IMAGES.iter().map(|image| image.service).chain([EXPORTER]).chain(collector).collect()
+    }
+}
 
 /// Imports all of them, each under the name that `compose.yaml` has for its service.
-pub(crate) fn import_all(engine: &Engine, debian: &Debian, exporter: &Path) -> Result<()> {
+pub(crate) fn import_all(engine: &Engine, debian: &Debian, own: &Own) -> Result<()> {
     let work = engine.path("stack-images");
     for image in IMAGES {
         let tree = Tree::new(work.join(image.service))?;
@@ -78,8 +92,12 @@ pub(crate) fn import_all(engine: &Engine, debian: &Debian, exporter: &Path) -> R
         tree.import(engine, image.service, image.entrypoint)?;
     }
     let tree = Tree::new(work.join(EXPORTER))?;
-    tree.program(exporter, "/container-exporter")?;
-    tree.import(engine, EXPORTER, "/container-exporter")
+    tree.program(&own.exporter, "/container-exporter")?;
+    tree.import(engine, EXPORTER, "/container-exporter")?;
+    let Some(collector) = &own.collector else { return Ok(()) };
+    let tree = Tree::new(work.join(COLLECTOR))?;
+    tree.program(collector, "/otelcol")?;
+    tree.import(engine, COLLECTOR, "/otelcol")
 }
 
 /// The image that `compose.yaml` names for a service.
@@ -179,7 +197,8 @@ mod tests {
 
     #[test]
     fn every_image_is_pinned() {
-        for service in services() {
+        let own = Own { exporter: PathBuf::new(), collector: Some(PathBuf::new()) };
+        for service in own.services() {
             let name = name_of(service).expect("compose.yaml names it");
             let tag = name.rsplit_once(':').map(|(_, tag)| tag).unwrap_or_default();
             assert!(tag.contains('.') && tag.contains(|c: char| c.is_ascii_digit()), "{name}");
