@@ -33,6 +33,7 @@ const MAY_BE_ABSENT: &[(&str, &str)] = &[
     ("container_spec_cpu_shares", "an engine may not tell it"),
     ("container_memory_kernel_usage", "cgroup v1 may be without kernel accounting"),
     ("container_memory_swap", "the kernel may be without swap accounting"),
+    ("container_memory_sock_bytes", "cgroup v1 may be without accounting of TCP's buffers"),
     ("container_memory_events_oom_kill_total", "old kernels with cgroup v1 do not count it"),
     ("container_memory_workingset_refault_", "old kernels do not count it"),
     ("container_cpu_cfs_burst", "old kernels do not count it"),
@@ -47,7 +48,7 @@ const MAY_BE_EMPTY: &[(&str, &str)] = &[("What is absent, and why", "nothing may
 /// Whether the kernel has the row under one version of cgroups only.
 fn of_one_cgroup_version(name: &str) -> bool {
     catalogue::get().iter().any(|(_, row)| {
-        let Source::Key(key) = row.source else { return false };
+        let (Source::Key(key) | Source::PerKey(_, key)) = row.source else { return false };
         row.def.prometheus_name() == name && (key.v1.is_none() || key.v2.is_none())
     })
 }
@@ -198,6 +199,7 @@ fn every_query_of_every_dashboard_is_answered() {
     let exporter = scope
         .exporter()
         .config("general", "interval = 2")
+        .config("metrics", "groups = [\"all\"]")
         .config("otlp", &format!("endpoint = \"http://{receiver}\"\nprotocol = \"http/protobuf\""))
         .start();
     let scrape =

@@ -1,11 +1,12 @@
 //! From a dashboard's description to its JSON.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::json::{self, Datasource, Property, PropertyValue};
 use super::layout::{COLUMNS, Flow};
 use super::options::{Custom, Options, Stacking};
 use super::panel::{Kind, Panel, Query, Style};
+use super::table::table;
 use super::unit::Color;
 use super::{Built, BuiltQuery, Dashboard, Mistake, Variable};
 use crate::error::Error;
@@ -61,9 +62,9 @@ impl Dashboard {
 }
 
 /// A query that the profile can answer.
-struct Answered<'a> {
-    query: &'a Query,
-    rendered: Rendered,
+pub(super) struct Answered<'a> {
+    pub(super) query: &'a Query,
+    pub(super) rendered: Rendered,
     legend: String,
 }
 
@@ -316,7 +317,7 @@ const fn kind_name(kind: Kind) -> &'static str {
 }
 
 /// A, B, … Z, then Q26, Q27, ….
-fn reference(index: usize) -> String {
+pub(super) fn reference(index: usize) -> String {
     match u8::try_from(index) {
         Ok(index) if index < 26 => char::from(b'A' + index).to_string(),
         _ => format!("Q{index}"),
@@ -387,20 +388,20 @@ fn defaults(panel: &Panel) -> json::Defaults {
     }
 }
 
-fn value_map(mappings: &[super::Mapping]) -> json::ValueMap {
+pub(super) fn value_map(mappings: &[super::Mapping]) -> json::ValueMap {
     let shown = |(index, mapping): (usize, &super::Mapping)| {
         (mapping.value, json::MappedValue { color: mapping.color.name(), index, text: mapping.text })
     };
     json::ValueMap { options: mappings.iter().enumerate().map(shown).collect(), kind: "value" }
 }
 
-fn thresholds(steps: &[(f64, Color)]) -> json::Thresholds {
+pub(super) fn thresholds(steps: &[(f64, Color)]) -> json::Thresholds {
     let base = json::Step { color: Color::Green.name(), value: None };
     let above = steps.iter().map(|(value, color)| json::Step { color: color.name(), value: Some(*value) });
     json::Thresholds { mode: "absolute", steps: std::iter::once(base).chain(above).collect() }
 }
 
-fn links(panel: &Panel) -> Vec<json::FieldLink> {
+pub(super) fn links(panel: &Panel) -> Vec<json::FieldLink> {
     let link = |link: &super::DataLink| json::FieldLink {
         target_blank: false,
         title: link.title.clone(),
@@ -430,87 +431,4 @@ fn styled((index, answered): (usize, &Answered<'_>)) -> Option<json::Override> {
     };
     let matcher = json::FieldMatcher { id: "byFrameRefID", options: reference(index) };
     Some(json::Override { matcher, properties })
-}
-
-type Table = (Vec<json::Transformation>, Vec<json::Override>);
-
-/// A table: its frames are merged, its columns named and ordered, its rows sorted and cut.
-fn table(panel: &Panel, answered: &[Answered<'_>]) -> Result<Table, Error> {
-    let mut exclude = BTreeMap::from([("Time".to_owned(), true)]);
-    let mut index = BTreeMap::new();
-    let mut rename = BTreeMap::new();
-    let mut overrides = Vec::new();
-    let Some(first) = answered.first() else { return Ok((Vec::new(), overrides)) };
-    for (position, (label, title)) in panel.label_columns.iter().enumerate() {
-        let here = first.rendered.label(label)?;
-        index.insert(here.to_owned(), position);
-        rename.insert(here.to_owned(), (*title).to_owned());
-    }
-    for label in first.rendered.labels.iter().flatten() {
-        if panel.label_columns.iter().all(|(shown, _)| shown != label) {
-            exclude.insert(first.rendered.label(label)?.to_owned(), true);
-        }
-    }
-    if let (Some((_, title)), false) = (panel.label_columns.first(), panel.links.is_empty()) {
-        overrides
-            .push(column(title, vec![Property { id: "links", value: PropertyValue::Links(links(panel)) }]));
-    }
-    for (position, Answered { query, .. }) in answered.iter().enumerate() {
-        // Grafana names the values of a lone query without its reference.
-        let field =
-            if answered.len() == 1 { "Value".to_owned() } else { format!("Value #{}", reference(position)) };
-        let Some(shown) = &query.column else {
-            exclude.insert(field, true);
-            continue;
-        };
-        index.insert(field.clone(), panel.label_columns.len() + position);
-        rename.insert(field, shown.title.to_owned());
-        overrides.push(column(shown.title, column_properties(shown)));
-    }
-    let organize = json::TransformationOptions::Organize {
-        exclude_by_name: exclude,
-        index_by_name: index,
-        rename_by_name: rename,
-    };
-    let mut transformations = vec![
-        json::Transformation { id: "merge", options: json::TransformationOptions::Nothing {} },
-        json::Transformation { id: "organize", options: organize },
-    ];
-    if let Some((field, rows)) = panel.top {
-        let sort = json::TransformationOptions::Sort { sort: [json::SortField { desc: true, field }] };
-        transformations.push(json::Transformation { id: "sortBy", options: sort });
-        let limit = json::TransformationOptions::Limit { limit_field: rows };
-        transformations.push(json::Transformation { id: "limit", options: limit });
-    }
-    Ok((transformations, overrides))
-}
-
-fn column(title: &str, properties: Vec<Property>) -> json::Override {
-    json::Override { matcher: json::FieldMatcher { id: "byName", options: title.to_owned() }, properties }
-}
-
-fn column_properties(column: &super::panel::Column) -> Vec<Property> {
-    let mut properties = vec![Property { id: "unit", value: PropertyValue::Text(column.shown.grafana()) }];
-    if !column.steps.is_empty() {
-        properties
-            .push(Property { id: "thresholds", value: PropertyValue::Thresholds(thresholds(&column.steps)) });
-    }
-    if let Some(full) = column.bar {
-        properties.push(Property { id: "min", value: PropertyValue::Number(0.0) });
-        properties.push(Property { id: "max", value: PropertyValue::Number(full) });
-    }
-    if !column.mappings.is_empty() {
-        let value = PropertyValue::Mappings([value_map(column.mappings)]);
-        properties.push(Property { id: "mappings", value });
-    }
-    let plain = column.steps.is_empty() && column.mappings.is_empty();
-    let cell = match (column.bar, plain) {
-        (Some(_), _) => Some(json::Cell { mode: Some("basic"), kind: "gauge" }),
-        (None, false) => Some(json::Cell { mode: None, kind: "color-text" }),
-        (None, true) => None,
-    };
-    if let Some(cell) = cell {
-        properties.push(Property { id: "custom.cellOptions", value: PropertyValue::Cell(cell) });
-    }
-    properties
 }

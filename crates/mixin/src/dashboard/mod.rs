@@ -28,6 +28,7 @@ mod json;
 mod layout;
 mod options;
 mod panel;
+mod table;
 #[cfg(test)]
 mod tests;
 mod unit;
