@@ -75,7 +75,7 @@ impl Links {
 
 /// One alert.
 ///
-/// Built by [`Alert::new`] and refinements; [`rule`](Self::rule) writes it.
+/// Built by [`Alert::new`] and refinements; [`RuleGroup::alert`](crate::RuleGroup::alert) writes it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 #[must_use]

@@ -2,7 +2,7 @@
 //! service's spans.
 //!
 //! A dashboard is a function of the profile that gives a [`Dashboard`]; [`ALL`] lists them. A metric that is new in the catalogue is
-//! shown without a line here: [`parts::rows_of`] makes its panel from its row.
+//! shown without a line here: [`Panel::of_metric`](mixin::dashboard::Panel::of_metric) makes its panel from its row.
 
 mod compose;
 mod container;
