@@ -46,6 +46,9 @@ pub(crate) enum AppError {
     /// A file of TLS for OTLP cannot be used.
     #[error(transparent)]
     Otlp(#[from] otlp_client::SettingsError),
+    /// The exporter of traces could not be made.
+    #[error("failed to make the exporter of traces: {0}")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The process's own metrics could not be registered.
     #[error(transparent)]
     Register(#[from] runtime_metrics::RegisterError),

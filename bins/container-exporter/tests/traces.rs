@@ -150,6 +150,31 @@ fn is_the_resource(seen: &Seen, exporter: &Exporter) {
     assert!(of("host.name").is_some());
 }
 
+/// `opentelemetry-otlp` would read them, too: what is compressed, addressed and signed is so once.
+#[test]
+fn variables_of_the_specification_hold_once() {
+    for (protocol, compression) in [("grpc", "gzip"), ("http/protobuf", "gzip"), ("http/protobuf", "none")] {
+        let receiver = Receiver::start();
+        let endpoint = format!("http://{}", receiver.address);
+        let environment = [
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", compression),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=s3%20cret"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "5000"),
+        ];
+        let exporter = Exporter::start("sim:3", &environment, "");
+        exporter.scrape(Some(&sampled()));
+        assert_eq!(hex(&receiver.span("GET /metrics").trace_id), TRACE);
+        let seen = receiver.wait("a request", |seen| seen.first().cloned());
+        assert_eq!(seen.headers.get_all("x-scope").iter().collect::<Vec<_>>(), ["s3 cret"]);
+        let encoding = if protocol == "grpc" { "grpc-encoding" } else { "content-encoding" };
+        let encoding = seen.headers.get(encoding).map(|value| value.to_str().expect("a text"));
+        assert_eq!(encoding.unwrap_or("none"), compression, "{protocol}");
+    }
+}
+
 #[test]
 fn the_caller_decides_and_else_the_ratio() {
     for (ratio, begins) in [("0", false), ("1", true)] {

@@ -1,24 +1,23 @@
 //! The exporter's own traces: spans of `tracing` leave by OTLP.
 //!
-//! The SDK samples and batches, `runtime-metrics` counts, and the client that sends metrics sends these too
-//! (docs/adr/0013-own-traces-by-our-client.md). Without a receiver nothing of it is made, and a span costs one comparison.
+//! The SDK samples and batches, `runtime-metrics` counts, `opentelemetry-otlp` encodes, and the client that sends metrics sends
+//! these too (docs/adr/0013-own-traces-by-our-client.md). Without a receiver nothing of it is made, and a span costs one comparison.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use exporter_toolkit::{Headers, Request};
+use async_trait::async_trait;
+use exporter_toolkit::Headers;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, InstrumentationScope};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{
+    ExporterBuildError, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
-use otlp_client::{Courier, DropReason, Payload, Protocol, SettingsError};
-use prost::Message as _;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use otlp_client::{Courier, DropReason, Payload, Protocol};
 use runtime_metrics::RuntimeMetrics;
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Span};
@@ -26,7 +25,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::{Layer, Registry};
 
-use super::resource;
+use super::{AppError, resource};
 use crate::config::settings;
 
 /// What samples, batches and sends.
@@ -42,18 +41,10 @@ impl Traces {
     ///
     /// # Errors
     /// A file of TLS that the settings name cannot be used.
-    pub(super) fn start(
-        traces: &settings::Traces,
-        metrics: Arc<RuntimeMetrics>,
-    ) -> Result<Self, SettingsError> {
+    pub(super) fn start(traces: &settings::Traces, metrics: Arc<RuntimeMetrics>) -> Result<Self, AppError> {
         let settings::Traces { client, ratio, .. } = traces;
         let courier = Arc::new(Courier::new(client.clone())?);
-        let exporter = Exporter {
-            courier: Arc::clone(&courier),
-            timeout: client.timeout,
-            runtime: Handle::current(),
-            resource: ResourceAttributesWithSchema::default(),
-        };
+        let exporter = exporter(&courier, client)?;
         let protocol = match client.protocol {
             Protocol::Grpc => runtime_metrics::Protocol::Grpc,
             Protocol::HttpProtobuf => runtime_metrics::Protocol::HttpProtobuf,
@@ -129,7 +120,7 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
 }
 
 /// The span of a request, within the trace that its `traceparent` names.
-pub(super) fn of_request(name: &'static str, request: &Request) -> Span {
+pub(super) fn of_request(name: &'static str, request: &exporter_toolkit::Request) -> Span {
     let span = tracing::info_span!(
         "request",
         otel.name = name,
@@ -163,33 +154,66 @@ impl Extractor for Caller<'_> {
     }
 }
 
-/// Encodes batches and has them delivered.
-#[derive(Debug)]
-struct Exporter {
-    courier: Arc<Courier>,
-    timeout: Duration,
-    /// The SDK calls from a thread of its own.
-    runtime: Handle,
-    resource: ResourceAttributesWithSchema,
+/// The exporter of `opentelemetry-otlp` over our client. Its protocol is what it encodes, which is the same message whatever
+/// the client makes of it.
+fn exporter(
+    courier: &Arc<Courier>,
+    client: &otlp_client::Settings,
+) -> Result<SpanExporter, ExporterBuildError> {
+    SpanExporter::builder()
+        .with_http()
+        .with_http_client(Delivery { courier: Arc::clone(courier), runtime: Handle::current() })
+        // What is said here it does not look for in variables: those are read once, by the configuration.
+        .with_endpoint(ELSEWHERE)
+        .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+        .with_timeout(client.timeout)
+        .with_retry_policy(RetryPolicy::disabled())
+        .build()
 }
 
-impl SpanExporter for Exporter {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let points = batch.len();
-        let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
-        let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec().into();
-        let courier = Arc::clone(&self.courier);
-        let deliver = async move { courier.deliver(&Payload { body, points }).await };
-        match self.runtime.spawn(deliver).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(DropReason::Timeout)) => Err(OTelSdkError::Timeout(self.timeout)),
-            // The client has told why, in its own line.
-            Ok(Err(reason)) => Err(OTelSdkError::InternalFailure(reason.as_str().to_owned())),
-            Err(_) => Err(OTelSdkError::AlreadyShutdown),
-        }
-    }
+/// An endpoint that nobody is asked for.
+const ELSEWHERE: &str = "http://otlp-client/v1/traces";
 
-    fn set_resource(&mut self, resource: &Resource) {
-        self.resource = resource.into();
+/// Has requests delivered by our client, which knows where to and how.
+#[derive(Debug)]
+struct Delivery {
+    courier: Arc<Courier>,
+    /// The SDK calls from a thread of its own.
+    runtime: Handle,
+}
+
+#[async_trait]
+impl HttpClient for Delivery {
+    /// Address and headers are the courier's own. What a receiver rejects of a request, the courier tells.
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let courier = Arc::clone(&self.courier);
+        let payload = Payload { body: request.into_body(), points: 0 };
+        let delivered = self.runtime.spawn(async move { courier.deliver(&payload).await }).await?;
+        let status = delivered.map_or_else(status, |_| 200);
+        Ok(Response::builder().status(status).body(Bytes::new())?)
+    }
+}
+
+/// What became of a request as a status, for that is all that comes through: from it the SDK's error and the label
+/// `error_type` are made.
+const fn status(reason: DropReason) -> u16 {
+    match reason {
+        DropReason::Timeout => 408,
+        DropReason::TooLarge => 413,
+        DropReason::NotRetryable | DropReason::Rejected => 400,
+        DropReason::BadAnswer => 500,
+        DropReason::QueueFull | DropReason::Shutdown => 503,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_delivered_is_no_success() {
+        for reason in DropReason::ALL {
+            assert!((400..600).contains(&status(reason)), "{reason:?}");
+        }
     }
 }
