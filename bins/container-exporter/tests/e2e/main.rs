@@ -19,6 +19,7 @@
 mod harness;
 
 mod absent;
+mod alerts;
 mod cli;
 mod contained;
 mod cpu;

@@ -105,7 +105,7 @@ fn by_minute(rate: f64) -> f64 {
 
 /// What the other commands of a container's runbook stand on.
 const FIND: Step = Step::Shell(
-    "On the host that `instance` names, as root. With Podman, write `podman` for `docker`; the rest works on cgroup v1 and v2.",
+    "On the host that `instance` names, as root. With Podman, write `podman` for `docker` (its `top` names columns of its own: `podman top \"$C\" pid ppid pcpu rss args`); the rest works on cgroup v1 and v2.",
     r#"C=web # container_name of the alert
 ID=$(docker inspect -f '{{.Id}}' "$C")
 cgroup() { find /sys/fs/cgroup -path "*$ID*" -name "$1" -exec grep -H . {} +; }"#,

@@ -62,7 +62,7 @@ fn pids_near_limit() -> Alert {
                 FIND,
                 Step::Shell("How many it has and may have, and how often it was refused one.", "cgroup pids.current; cgroup pids.max; cgroup pids.events"),
                 Step::Shell("Which processes have how many threads.", r#"docker top "$C" -eo pid,ppid,nlwp,stat,args | sort -k3 -n -r | head -20"#),
-                Step::Shell("Zombies, which count as well: their number and their parents.", r#"docker top "$C" -eo ppid,stat | awk '$2 ~ /^Z/ {n[$1]++} END {for (p in n) print n[p], "of parent", p}'"#),
+                Step::Shell("Zombies, which count as well: their number and their parents.", r#"docker top "$C" -eo pid,ppid,stat | awk '$3 ~ /^Z/ {n[$2]++} END {for (p in n) print n[p], "of parent", p}'"#),
                 Step::Query("How their number went.", || now(ids::THREADS)),
             ],
             &[
@@ -175,7 +175,7 @@ fn filesystem_nearly_full() -> Alert {
                 Step::Shell("How large the writable layers are: the first number of SIZE.", "docker ps -a --size --format '{{.Names}}\\t{{.Size}}'"),
                 Step::Shell("Which files were made or changed in it, and where most of it lies.", r#"docker diff "$C" | head -50
 docker exec "$C" sh -c 'du -xk / 2>/dev/null | sort -n | tail -20'"#),
-                Step::Shell("The file system under it, in bytes and inodes, and what else of the engine's lies there.", r#"ROOT=$(docker info -f '{{.DockerRootDir}}')
+                Step::Shell("The file system under it, in bytes and inodes, and what else of the engine's lies there.", r#"ROOT=$(docker info -f '{{.DockerRootDir}}') # podman info -f '{{.Store.GraphRoot}}'
 df -h "$ROOT"; df -i "$ROOT"; docker system df"#),
                 Step::Query("Bytes of the writable layer (walked at most every 10 minutes).", || now(ids::FS_USAGE)),
                 Step::Query("Free inodes.", || now(ids::FS_INODES_FREE)),
