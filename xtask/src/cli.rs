@@ -169,6 +169,12 @@ pub(crate) enum LabCommand {
         /// The host.
         host: Host,
     },
+    /// Build the programs that the tests send OTLP to, and print the variables that name them.
+    Peers {
+        /// Install what is missing.
+        #[arg(long)]
+        install: bool,
+    },
     /// Start an engine in the foreground until Ctrl-C.
     Up {
         /// The host: one with an engine on this machine.

@@ -26,6 +26,8 @@ pub(crate) enum Kit {
     NewestEngine,
     /// A guest that brings its own.
     Guest,
+    /// The programs that the tests send OTLP to.
+    Peers,
 }
 
 impl Kit {
@@ -33,8 +35,9 @@ impl Kit {
         let of = |tables: &[&'static [Need]]| tables.iter().flat_map(|table| table.iter()).collect();
         match self {
             Self::Engine => of(&[NEEDS]),
-            Self::NewestEngine => of(&[NEEDS, GO_NEEDS]),
+            Self::NewestEngine => of(&[NEEDS, GO_NEEDS, RUNC_NEEDS]),
             Self::Guest => of(&[GUEST_NEEDS]),
+            Self::Peers => of(&[GO_NEEDS]),
         }
     }
 
@@ -44,6 +47,7 @@ impl Kit {
             Self::Engine => "cargo xtask test --install",
             Self::NewestEngine => "cargo xtask lab check engine29 --install",
             Self::Guest => "cargo xtask lab check trixie --install",
+            Self::Peers => "cargo xtask lab peers --install",
         }
     }
 }
@@ -59,13 +63,15 @@ const GUEST_NEEDS: &[Need] = &[
     Need { packages: &["util-linux"], purpose: "namespaces of its own (unshare)", probe: || has("unshare") },
 ];
 
-/// What building an engine from its modules needs.
-const GO_NEEDS: &[Need] = &[
-    Need {
-        packages: &["golang-go"],
-        purpose: "building the engine (Go 1.21 or newer, which fetches the newer one that the engine asks for)",
-        probe: go_is_new_enough,
-    },
+/// What building a program from its modules needs.
+const GO_NEEDS: &[Need] = &[Need {
+    packages: &["golang-go"],
+    purpose: "building Go programs (Go 1.21 or newer, which fetches the newer one that a module asks for)",
+    probe: go_is_new_enough,
+}];
+
+/// What building an engine's runc needs besides.
+const RUNC_NEEDS: &[Need] = &[
     Need { packages: &["gcc"], purpose: "runc's part in C", probe: || has("cc") },
     Need { packages: &["pkg-config", "pkgconf"], purpose: "finding libseccomp", probe: || has("pkg-config") },
     Need {

@@ -1,4 +1,4 @@
-//! `cargo xtask lab`: the hosts that the end-to-end tests run on.
+//! `cargo xtask lab`: the hosts that the end-to-end tests run on, and the programs that other tests send to.
 //!
 //! `native` and `engine29` are engines of their own on this machine; the others are User-mode Linux guests with a Debian each. What has to be
 //! built for one is in [`cache`], under its recipe.
@@ -7,7 +7,9 @@ pub(crate) mod cache;
 pub(crate) mod compatibility;
 pub(crate) mod debian;
 mod engine29;
+mod go;
 mod guest;
+pub(crate) mod peers;
 mod results;
 pub(crate) mod suite;
 
@@ -99,9 +101,11 @@ pub(crate) fn run(command: &LabCommand) -> Result<ExitCode> {
             for host in Host::ALL {
                 println!("{:<8} {}", host.name(), host.about());
                 if let Some(recipe) = host.recipe() {
-                    println!("         {}", recipe.state());
+                    let command = format!("cargo xtask lab build {}", host.name());
+                    println!("         {}", recipe.state(&command));
                 }
             }
+            peers::ALL.iter().for_each(|peer| println!("{}", peer.describe()));
             engine::list()?.iter().for_each(|engine| println!("{engine}"));
         }
         LabCommand::Check { host, install } => return check(*host, *install),
@@ -115,6 +119,7 @@ pub(crate) fn run(command: &LabCommand) -> Result<ExitCode> {
                 ),
             }
         }
+        LabCommand::Peers { install } => peers::run(*install)?,
         LabCommand::Up { host } => up(*host)?,
         LabCommand::Run { host, test, shell, limit, command } => {
             require(*host)?;

@@ -21,8 +21,8 @@ use crate::stack::compose::Compose;
 use crate::stack::image::Own;
 use crate::step::{Counts, Outcome};
 
-/// Where an OpenTelemetry Collector is that can be put into an image.
-const COLLECTOR_VARIABLE: &str = "CONTAINER_EXPORTER_OTELCOL";
+/// Where an OpenTelemetry Collector is that can be put into an image; `cargo xtask lab peers` builds one.
+const COLLECTOR_VARIABLE: &str = "CONTAINER_EXPORTER_PEER_OTELCOL";
 /// Of `deploy/compose/config/otel-collector.yaml`.
 const COLLECTOR_PARTS: &[&str] = &["otlp", "memory_limiter", "batch", "debug"];
 

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check and every test, in one table.
 //!
-//! Steps run one after the other, cheap and telling ones first; only the build of cargo-deny runs beside them. A step
+//! Steps run one after the other, cheap and telling ones first; only what is built by other means runs beside them. A step
 //! that fails does not keep the others from running. What cannot be tried is skipped in so many words, and with `CI=true`
 //! that is a failure.
 
@@ -13,7 +13,7 @@ use crate::cli::{Host, TestOptions};
 use crate::engine::{Engine, Keep};
 use crate::error::{Error, Result};
 use crate::install::{self, cargo_deny};
-use crate::lab::{self, compatibility, suite};
+use crate::lab::{self, compatibility, peers, suite};
 use crate::metadata;
 use crate::process::{self, When};
 use crate::step::{Counts, Outcome, Report};
@@ -22,6 +22,10 @@ use crate::{codegen, deploy, fuzz, gen_dashboards, layers, stack};
 /// The name of the integration test that wants an engine.
 const E2E: &str = "e2e";
 const E2E_SOURCE: &str = "bins/container-exporter/tests/e2e/main.rs";
+
+/// The tests that send to real receivers of OTLP, and their names as integration tests.
+const PEERS: &str = "peers";
+const PEERS_TESTS: &[&str] = &["otlp_collector", "otlp_prometheus", "real_collector"];
 
 const HOSTS: &str = "hosts";
 
@@ -77,6 +81,8 @@ const STEPS: &[Step] = &[
     Step { name: "deny", fast: false, filterable: false, work: Run::deny },
     Step { name: "deploy", fast: false, filterable: false, work: |_| deploy::step() },
     Step { name: "fuzz", fast: false, filterable: false, work: |_| fuzz::step() },
+    // After all that needs no waiting, and before what tells the time: then nothing is built any more.
+    Step { name: PEERS, fast: false, filterable: true, work: Run::tests_with_peers },
     Step { name: E2E, fast: false, filterable: true, work: Run::end_to_end_tests },
     Step { name: "stack", fast: false, filterable: false, work: |_| stack::step() },
     Step { name: HOSTS, fast: false, filterable: true, work: Run::tests_on_hosts },
@@ -90,11 +96,17 @@ struct Run {
     ci: bool,
     /// Whether the step of the other hosts is among them.
     wants_hosts: bool,
+    /// Whether the step with real receivers is.
+    wants_peers: bool,
     /// The build of cargo-deny, if one was wanted.
     deny: Cell<Option<thread::JoinHandle<Result<()>>>>,
     /// The other hosts, once the machine has what they need.
     hosts: Cell<Option<Hosts>>,
+    /// The build of the receivers, once the machine has what it needs, or what to do so that it has.
+    peers: Cell<Option<PeersBuild>>,
 }
+
+type PeersBuild = std::result::Result<thread::JoinHandle<Result<peers::Variables>>, String>;
 
 /// Hosts that are built while other steps run.
 struct Hosts {
@@ -108,8 +120,17 @@ pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
     let ci = std::env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"));
     let steps = choose(options)?;
     let wants_hosts = steps.iter().any(|step| step.name == HOSTS);
-    let mut run =
-        Run { options: options.clone(), ci, wants_hosts, deny: Cell::new(None), hosts: Cell::new(None) };
+    // A filter is for a quick look.
+    let wants_peers = options.filter.is_none() && steps.iter().any(|step| step.name == PEERS);
+    let mut run = Run {
+        options: options.clone(),
+        ci,
+        wants_hosts,
+        wants_peers,
+        deny: Cell::new(None),
+        hosts: Cell::new(None),
+        peers: Cell::new(None),
+    };
     if steps.iter().any(|step| step.name == "deny") {
         run.start_deny();
     }
@@ -123,6 +144,9 @@ pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
     }
     if let Some(hosts) = run.hosts.take() {
         let _ = hosts.build.join();
+    }
+    if let Some(Ok(build)) = run.peers.take() {
+        let _ = build.join();
     }
 
     println!("{}", report.table());
@@ -237,6 +261,9 @@ impl Run {
         if self.wants_hosts {
             self.start_hosts()?;
         }
+        if self.wants_peers {
+            self.peers.set(Some(self.start_peers()?));
+        }
         Ok(answer.map_or_else(Outcome::Skipped, Outcome::Passed))
     }
 
@@ -271,12 +298,13 @@ impl Run {
         command
     }
 
-    /// Every test target but the one that wants an engine: libraries, binaries and integration tests.
+    /// Every test target but those that want an engine or a receiver: libraries, binaries and integration tests.
     fn unit_tests(&self) -> Result<Outcome> {
         let metadata = metadata::read()?;
         let mut command =
             process::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
-        for name in metadata.test_targets().into_iter().filter(|name| *name != E2E) {
+        let is_unit = |name: &&str| *name != E2E && !PEERS_TESTS.contains(name);
+        for name in metadata.test_targets().into_iter().filter(is_unit) {
             command.args(["--test", name]);
         }
         libtest(&mut self.with_filter(command, &[]))
@@ -301,6 +329,36 @@ impl Run {
         let options = suite::Options { keep, ..self.suite_options() };
         let results = suite::run(Host::Native, &suite::build()?, options)?;
         Ok(Outcome::Tests { counts: results.counts, ok: results.ok() })
+    }
+
+    /// Builds the receivers beside the steps that come before theirs, unless they are there.
+    fn start_peers(&self) -> Result<PeersBuild> {
+        Ok(peers::prepare(self.may_install())?.map(|_| thread::spawn(peers::ensure)))
+    }
+
+    /// The tests that send to real receivers of OTLP.
+    fn tests_with_peers(&self) -> Result<Outcome> {
+        let programs = match peers::find() {
+            Some(programs) => programs,
+            None if !self.wants_peers => {
+                return Ok(Outcome::Skipped(format!(
+                    "the receivers are not built; `{}` does",
+                    peers::COMMAND
+                )));
+            }
+            None => match self.peers.take().map_or_else(|| self.start_peers(), Ok)? {
+                Ok(build) => build.join().unwrap_or_else(|_| {
+                    Err(Error::failed("the thread that builds the receivers panicked"))
+                })?,
+                Err(missing) => return Ok(Outcome::Skipped(missing)),
+            },
+        };
+        let mut command = process::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]);
+        for name in PEERS_TESTS {
+            command.args(["--test", name]);
+        }
+        command.envs(programs);
+        libtest(&mut self.with_filter(command, &[]))
     }
 
     fn suite_options(&self) -> suite::Options<'_> {
@@ -422,9 +480,18 @@ mod tests {
     #[test]
     fn a_filter_leaves_the_tests_only() {
         let options = TestOptions { filter: Some("oom".to_owned()), ..TestOptions::default() };
-        assert_eq!(names(&options), ["unit", "doctests", "e2e"]);
+        assert_eq!(names(&options), ["unit", "doctests", "peers", "e2e"]);
         let on_trixie = TestOptions { hosts: vec![Host::Trixie], ..options };
-        assert_eq!(names(&on_trixie), ["unit", "doctests", "e2e", "hosts"]);
+        assert_eq!(names(&on_trixie), ["unit", "doctests", "peers", "e2e", "hosts"]);
+    }
+
+    #[test]
+    fn every_test_with_a_receiver_exists() {
+        let metadata = metadata::read().expect("cargo runs");
+        let targets = metadata.test_targets();
+        for name in PEERS_TESTS {
+            assert!(targets.contains(name), "{name} is no integration test");
+        }
     }
 
     #[test]

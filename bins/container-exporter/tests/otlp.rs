@@ -13,7 +13,8 @@ use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use rustix::process::Signal;
 
-use program::{Exporter, PATIENCE};
+use program::Exporter;
+use test_support::PATIENCE;
 
 type Receiver = receiver::Receiver<ExportMetricsServiceRequest>;
 type Seen = receiver::Seen<ExportMetricsServiceRequest>;

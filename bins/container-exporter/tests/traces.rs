@@ -14,9 +14,9 @@ use std::time::Instant;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
-use program::{Exporter, PATIENCE};
+use program::Exporter;
 use rustix::process::Signal;
-use test_support::{Cgroups, RecordedEngine, Tree};
+use test_support::{Cgroups, PATIENCE, RecordedEngine, Tree};
 
 /// The trace of a caller, and its span.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";

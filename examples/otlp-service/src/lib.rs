@@ -34,6 +34,8 @@ pub struct Options {
     pub metrics_listen: SocketAddr,
     /// The collector: `http://host:4317`, OTLP over gRPC.
     pub endpoint: String,
+    /// How long one try of an export may take.
+    pub timeout: Duration,
     /// How often an export is tried again.
     pub retry: RetryPolicy,
     /// Spans that wait at most while the collector is away.
@@ -48,6 +50,7 @@ impl Default for Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
             endpoint: "http://localhost:4317".to_owned(),
+            timeout: Duration::from_secs(10),
             retry: RetryPolicy::recommended(),
             // Room for the backlog that the alert ExporterQueueBacklog speaks of.
             queue_spans_max: 16_384,
@@ -75,6 +78,7 @@ impl Service {
         let exporter = SpanExporter::builder()
             .with_tonic()
             .with_endpoint(options.endpoint)
+            .with_timeout(options.timeout)
             .with_retry_policy(options.retry)
             .build()?;
 

@@ -1,6 +1,7 @@
 //! The numbers on the page are those of the spans that the collector has, and of those that it has not.
 
 mod client;
+mod page;
 mod stand_in;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::net::SocketAddr;
 
 use client::{ANY, ORDER, get, options, orders};
 use otlp_service::Service;
+use page::{Page, Places};
 use stand_in::{Mood, StandIn};
 use tonic::Code;
 
@@ -16,65 +18,6 @@ const QUEUE: usize = 50;
 
 async fn start(collector: SocketAddr) -> Service {
     Service::start(options(collector, QUEUE)).await.expect("free ports")
-}
-
-/// The series of the page, as a scraper sees them.
-struct Page(BTreeMap<String, f64>);
-
-impl Page {
-    async fn of(service: &Service) -> Self {
-        let answer = get(service.metrics_addr(), "/metrics").await;
-        let series = answer.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        });
-        Self(series.collect())
-    }
-
-    #[track_caller]
-    fn value(&self, series: &str) -> usize {
-        let value = self.0.get(series).unwrap_or_else(|| panic!("no {series} in {:#?}", self.0));
-        *value as usize
-    }
-
-    fn created(&self, kind: &str) -> usize {
-        self.value(&format!(r#"otlp_spans_created_total{{service_name="otlp-service",span_kind="{kind}"}}"#))
-    }
-
-    fn exported(&self, status: &str) -> usize {
-        self.value(&format!(r#"otlp_spans_exported_total{{exporter="otlp",status="{status}"}}"#))
-    }
-
-    fn errors(&self, error: &str) -> usize {
-        self.value(&format!(r#"otlp_spans_export_errors_total{{error_type="{error}",exporter="otlp"}}"#))
-    }
-
-    /// Where the sampled spans are, and that there is no other place.
-    #[track_caller]
-    fn check(&self, expect: Places) {
-        let sampled = self.value(r#"otlp_spans_sampled_total{service_name="otlp-service"}"#);
-        let found = Places {
-            live: self.value(r#"otlp_spans_live{service_name="otlp-service"}"#),
-            queued: self.value(r#"otlp_exporter_queue_size{exporter="otlp"}"#),
-            in_flight: self.value(r#"otlp_exporter_in_flight_spans{exporter="otlp"}"#),
-            exported: self.exported("success"),
-            failed: self.exported("error"),
-            dropped: self.value(r#"otlp_spans_dropped_total{exporter="otlp",reason="queue_full"}"#),
-        };
-        assert_eq!(found, expect);
-        let Places { live, queued, in_flight, exported, failed, dropped } = found;
-        assert_eq!(sampled, live + queued + in_flight + exported + failed + dropped);
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Places {
-    live: usize,
-    queued: usize,
-    in_flight: usize,
-    exported: usize,
-    failed: usize,
-    dropped: usize,
 }
 
 fn orders_taken(count: usize) -> BTreeMap<String, usize> {

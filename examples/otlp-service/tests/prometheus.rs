@@ -3,82 +3,39 @@
 mod client;
 mod stand_in;
 
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use client::{ANY, ORDER, ask, get, options, orders};
+use client::{ANY, ORDER, options, orders};
 use otlp_service::Service;
-use serde_json::Value;
 use stand_in::{Mood, StandIn};
-use tempfile::TempDir;
+use test_support::PATIENCE;
+use test_support::peers::Prometheus;
 use tonic::Code;
 
-/// A Prometheus that scrapes the service every second.
-struct Prometheus {
-    child: Child,
-    addr: SocketAddr,
-    _directory: TempDir,
+/// A Prometheus that scrapes the service every second; `None` where there is none.
+async fn start(target: SocketAddr) -> Option<Prometheus> {
+    let program = Path::new("prometheus");
+    Command::new(program).arg("--version").output().ok()?;
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n\
+         - {{job_name: otlp-service, static_configs: [{{targets: ['{target}']}}]}}\n"
+    );
+    Some(Prometheus::start(program, &config, &[]).await)
 }
 
-impl Prometheus {
-    /// `None` where there is none.
-    async fn start(target: SocketAddr) -> Option<Self> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let config = directory.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n\
-             - {{job_name: otlp-service, static_configs: [{{targets: ['{target}']}}]}}\n"
-        );
-        std::fs::write(&config, text).expect("it can be written");
-        // A port has to be known before its owner starts: taken and left again.
-        let addr = TcpListener::bind(ANY).and_then(|it| it.local_addr()).expect("a port is free");
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
-            .arg(format!("--web.listen-address={addr}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let started = Self { child: child.ok()?, addr, _directory: directory };
-        let begin = Instant::now();
-        while !ask(addr, "/-/ready").await.is_ok_and(|(status, _)| status == 200) {
-            assert!(begin.elapsed() < Duration::from_secs(60), "Prometheus is not ready");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+/// Waits until an expression has that value.
+async fn until(prometheus: &Prometheus, expression: &str, expect: f64) {
+    let begin = Instant::now();
+    loop {
+        let found = prometheus.query(expression).await;
+        if found.first().is_some_and(|(_, value)| *value == expect) {
+            return;
         }
-        Some(started)
-    }
-
-    /// The series of an expression, each with its value.
-    async fn query(&self, expression: &str) -> Vec<(Value, f64)> {
-        let escaped: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let answer = get(self.addr, &format!("/api/v1/query?query={escaped}")).await;
-        let answer: Value = serde_json::from_str(&answer).expect("JSON");
-        let series = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{expression}: {answer}"));
-        let value = |one: &Value| one["value"][1].as_str().and_then(|text| text.parse().ok());
-        series.iter().map(|one| (one["metric"].clone(), value(one).expect("a number"))).collect()
-    }
-
-    /// Waits until an expression has that value.
-    async fn until(&self, expression: &str, expect: f64) {
-        let begin = Instant::now();
-        loop {
-            let found = self.query(expression).await;
-            if found.first().is_some_and(|(_, value)| *value == expect) {
-                return;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(60), "{expression} is {found:?}, not {expect}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may be gone.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        assert!(begin.elapsed() < PATIENCE, "{expression} is {found:?}, not {expect}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -93,18 +50,18 @@ fn skip(reason: &str) {
 async fn the_guides_queries_have_answers() {
     let collector = StandIn::listen(ANY).await;
     let service = Service::start(options(collector.addr, 100)).await.expect("free ports");
-    let Some(prometheus) = Prometheus::start(service.metrics_addr()).await else {
+    let Some(prometheus) = start(service.metrics_addr()).await else {
         return skip("there is no prometheus on PATH");
     };
     // What is counted from here on is an increase.
-    prometheus.until("sum(otlp_spans_created_total)", 0.0).await;
+    until(&prometheus, "sum(otlp_spans_created_total)", 0.0).await;
     orders(&service, 10).await;
     service.flush().await.expect("taken");
     collector.set(Mood::Refuses(Code::Unavailable));
     orders(&service, 2).await;
     service.flush().await.expect_err("refused");
     orders(&service, 1).await;
-    prometheus.until("otlp_exporter_queue_size", ORDER as f64).await;
+    until(&prometheus, "otlp_exporter_queue_size", ORDER as f64).await;
     let (good, bad) = ((10 * ORDER) as f64, (2 * ORDER) as f64);
 
     let created = prometheus.query("rate(otlp_spans_created_total[5m])").await;

@@ -1,4 +1,4 @@
-//! What was built for a host, kept under its recipe.
+//! What was built for a host or for the tests, kept under its recipe.
 //!
 //! A [`Recipe`] is the text of everything that makes a thing; its hash is in the directory's name. A thing is built beside that
 //! and renamed when it is whole, and the recipe is written into it last: a directory without one was cut short, and is built again.
@@ -12,11 +12,11 @@ use crate::install;
 /// The file that marks a whole directory.
 const MARK: &str = "recipe";
 
-/// What makes a host's programs or files.
+/// What makes programs or files.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
-    /// The host's name.
-    pub(crate) host: &'static str,
+    /// The host's name, or the program's.
+    pub(crate) name: &'static str,
     /// Everything that the result depends on.
     pub(crate) text: String,
     /// What the result cannot do without, in its directory: somebody may have cleaned up there.
@@ -25,7 +25,12 @@ pub(crate) struct Recipe {
 
 impl Recipe {
     fn directory_in(&self, root: &Path) -> PathBuf {
-        root.join(format!("{}-{:016x}", self.host, fnv1a(self.text.as_bytes())))
+        root.join(format!("{}-{:016x}", self.name, fnv1a(self.text.as_bytes())))
+    }
+
+    /// The whole result, if it is there.
+    pub(crate) fn find(&self) -> Option<PathBuf> {
+        self.find_in(&root().ok()?)
     }
 
     fn find_in(&self, root: &Path) -> Option<PathBuf> {
@@ -64,9 +69,9 @@ impl Recipe {
         Ok(directory)
     }
 
-    /// Waits until no other run builds for this host; the lock goes with the file.
+    /// Waits until no other run builds the same; the lock goes with the file.
     fn alone(&self, root: &Path) -> Result<File> {
-        let path = root.join(format!("{}.lock", self.host));
+        let path = root.join(format!("{}.lock", self.name));
         let failed = || format!("failed to lock {}", path.display());
         fs::create_dir_all(root).context(|| format!("failed to create {}", root.display()))?;
         let file = File::create(&path).context(failed)?;
@@ -74,15 +79,15 @@ impl Recipe {
         Ok(file)
     }
 
-    /// For a person: is it built, is something older, where.
-    pub(crate) fn state(&self) -> String {
+    /// For a person: is it built, is something older, where; else what command builds it.
+    pub(crate) fn state(&self, command: &str) -> String {
         let root = match root() {
             Ok(root) => root,
             Err(error) => return error.to_string(),
         };
         let state = match self.find_in(&root) {
             Some(directory) => format!("built: {}", directory.display()),
-            None => format!("not built; `cargo xtask lab build {}` does", self.host),
+            None => format!("not built; `{command}` does"),
         };
         let older = self.others(&root).into_iter().map(|path| {
             format!("\n         of another recipe, or cut short: {}; remove it at will", path.display())
@@ -93,7 +98,7 @@ impl Recipe {
     fn others(&self, root: &Path) -> Vec<PathBuf> {
         let ours = self.find_in(root);
         let entries = fs::read_dir(root).into_iter().flatten().flatten();
-        let prefix = format!("{}-", self.host);
+        let prefix = format!("{}-", self.name);
         entries
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
             .map(|entry| entry.path())
@@ -103,8 +108,9 @@ impl Recipe {
 }
 
 fn root() -> Result<PathBuf> {
-    let cache = install::cache()
-        .ok_or_else(|| Error::failed("neither XDG_CACHE_HOME nor HOME is set, so the hosts have no place"))?;
+    let cache = install::cache().ok_or_else(|| {
+        Error::failed("neither XDG_CACHE_HOME nor HOME is set, so what is built has no place")
+    })?;
     Ok(cache.join("lab"))
 }
 
@@ -142,7 +148,7 @@ mod tests {
     }
 
     fn recipe(text: &str) -> Recipe {
-        Recipe { host: "here", text: text.to_owned(), parts: &["program"] }
+        Recipe { name: "here", text: text.to_owned(), parts: &["program"] }
     }
 
     #[test]

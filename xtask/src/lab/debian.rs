@@ -101,7 +101,7 @@ pub(crate) fn recipe(suite: &'static str) -> Recipe {
         MASKED.join(" ")
     );
     let parts = &["root/sbin/init", "root/usr/bin/linux.uml", "root/usr/bin/podman", "root/etc/fstab"];
-    Recipe { host: suite, text, parts }
+    Recipe { name: suite, text, parts }
 }
 
 /// The release's file system, built if it is not there; a few hundred megabytes of packages, half a minute.

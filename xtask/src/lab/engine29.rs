@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::engine::{Built, Programs};
 use crate::error::Result;
 use crate::lab::cache::Recipe;
+use crate::lab::go;
 use crate::process::{self, When};
 
 /// The host's name.
@@ -27,7 +28,7 @@ pub(crate) fn recipe() -> Recipe {
     let modules: String =
         MODULES.iter().map(|module| format!("{} tags {:?}\n", module.package, module.tags)).collect();
     let text = format!("go install for {}\n{modules}", std::env::consts::ARCH);
-    Recipe { host: HOST, text, parts: &["dockerd", "runc"] }
+    Recipe { name: HOST, text, parts: &["dockerd", "runc"] }
 }
 
 /// The engine's programs, built if they are not there; about five minutes.
@@ -40,12 +41,8 @@ pub(crate) fn ensure() -> Result<Programs> {
 
 fn install(module: &Module, directory: &Path) -> Result<()> {
     println!("building {}", module.package);
-    let mut command = process::command("go", &["install", "-trimpath", "-tags", module.tags, module.package]);
-    command.env("GOBIN", directory).env("GOFLAGS", "").env("CGO_ENABLED", "1");
-    if std::env::var_os("GOTOOLCHAIN").is_none() {
-        // A module that wants a newer Go than the machine's gets it.
-        command.env("GOTOOLCHAIN", "auto");
-    }
+    let mut command = go::command(&["install", "-trimpath", "-tags", module.tags, module.package]);
+    command.env("GOBIN", directory).env("CGO_ENABLED", "1");
     process::succeed(&mut command, When::Working).map(|_| ())
 }
 

@@ -55,7 +55,7 @@ fn recipe() -> Recipe {
         "root/usr/bin/prometheus-node-exporter",
         "root/usr/bin/kustomize",
     ];
-    Recipe { host: "stack", text, parts }
+    Recipe { name: "stack", text, parts }
 }
 
 /// Why they cannot be had here, and what to do.

@@ -5,12 +5,9 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-
-/// The longest that anything is waited for; nothing here takes more than a few seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use test_support::PATIENCE;
 
 /// A running exporter; dropping it kills it.
 pub(crate) struct Exporter {

@@ -1,4 +1,5 @@
 //! A receiver of OTLP by both protocols, which takes everything.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener};
@@ -9,13 +10,11 @@ use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-
-use crate::program::PATIENCE;
+use test_support::PATIENCE;
 
 /// A request that came.
 #[derive(Clone)]
 pub(crate) struct Seen<M> {
-    #[allow(dead_code, reason = "not every test file asks for it")]
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) request: M,

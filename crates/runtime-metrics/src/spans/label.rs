@@ -106,7 +106,8 @@ pub enum ErrorType {
     Unimplemented,
     /// `invalid`: the receiver refused what it got (the other codes by which gRPC and HTTP blame the client).
     Invalid,
-    /// `internal`: the receiver failed (the other codes by which they blame the server).
+    /// `internal`: the receiver failed (the other codes by which they blame the server; UNKNOWN among them, which is also what tonic says
+    /// of a connection that breaks before the answer).
     Internal,
     /// `cancelled`: the export was given up before it had a result.
     Cancelled,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use opentelemetry_otlp::RetryPolicy;
 use otlp_service::{Options, Service};
+use test_support::PATIENCE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -20,6 +21,8 @@ pub(crate) fn options(collector: SocketAddr, queue_spans_max: usize) -> Options 
         listen: ANY,
         metrics_listen: ANY,
         endpoint: format!("http://{collector}"),
+        // Only what the test does ends an export.
+        timeout: PATIENCE,
         retry: RetryPolicy::disabled(),
         queue_spans_max,
         batch_delay: Duration::from_secs(3_600),
@@ -27,7 +30,7 @@ pub(crate) fn options(collector: SocketAddr, queue_spans_max: usize) -> Options 
 }
 
 /// Status and body of an answer.
-pub(crate) async fn ask(addr: SocketAddr, target: &str) -> std::io::Result<(u16, String)> {
+async fn ask(addr: SocketAddr, target: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(addr).await?;
     // HTTP/1.0: no answer comes in chunks.
     stream.write_all(format!("GET {target} HTTP/1.0\r\nHost: x\r\n\r\n").as_bytes()).await?;
