@@ -13,6 +13,7 @@ pub(crate) mod peers;
 mod results;
 pub(crate) mod suite;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -84,6 +85,16 @@ fn programs(host: Host) -> Result<Programs> {
         Host::Engine29 => engine29::ensure(),
         _ => Ok(Programs::NATIVE),
     }
+}
+
+/// The promtools of the guests that are built: other releases than this machine's, which run here as well.
+pub(crate) fn promtools() -> Vec<PathBuf> {
+    let built =
+        Host::ALL.iter().filter(|host| host.suite().is_some()).filter_map(|host| host.recipe()?.built());
+    built
+        .map(|directory| directory.join(debian::ROOT).join("usr/bin/promtool"))
+        .filter(|file| file.is_file())
+        .collect()
 }
 
 /// Builds what the host is made of, if it is not there.

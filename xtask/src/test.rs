@@ -307,6 +307,12 @@ impl Run {
         for name in metadata.test_targets().into_iter().filter(is_unit) {
             command.args(["--test", name]);
         }
+        let promtools = lab::promtools();
+        if let Ok(paths) = std::env::join_paths(&promtools)
+            && !promtools.is_empty()
+        {
+            command.env("CONTAINER_EXPORTER_PROMTOOLS", paths);
+        }
         libtest(&mut self.with_filter(command, &[]))
     }
 

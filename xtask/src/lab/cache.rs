@@ -79,6 +79,11 @@ impl Recipe {
         Ok(file)
     }
 
+    /// Where it is, if it is built.
+    pub(crate) fn built(&self) -> Option<PathBuf> {
+        self.find_in(&root().ok()?)
+    }
+
     /// For a person: is it built, is something older, where; else what command builds it.
     pub(crate) fn state(&self, command: &str) -> String {
         let root = match root() {

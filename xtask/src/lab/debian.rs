@@ -10,7 +10,7 @@ use crate::lab::suite::quoted;
 use crate::process::{self, When};
 
 /// Where the file system is in the built directory.
-const ROOT: &str = "root";
+pub(crate) const ROOT: &str = "root";
 
 /// Engines, what they start containers with, the guest's kernel, its init, and what tests call.
 const PACKAGES: &[&str] = &[
