@@ -66,6 +66,11 @@ fn by_two(row: RowId, [one, other]: [(&'static str, &'static str); 2]) -> Vec<Si
 /// Every recording rule.
 #[must_use]
 pub fn recordings() -> Vec<Recording> {
+    [of_containers(), of_sums()].concat()
+}
+
+/// Of single containers.
+fn of_containers() -> Vec<Recording> {
     let limit = || now(ids::MEMORY_LIMIT).or_else(now(ids::MEMORY_SPEC_LIMIT));
     vec![
         record(
@@ -136,6 +141,12 @@ pub fn recordings() -> Vec<Recording> {
             "Bytes a second that a container writes to all its devices.",
         )
         .shows(768.0, by_two(ids::FS_WRITES_BYTES, DEVICES)),
+    ]
+}
+
+/// Of hosts and Compose projects.
+fn of_sums() -> Vec<Recording> {
+    vec![
         record(
             "instance",
             ids::CPU_USAGE,
