@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use crate::cli::StackOptions;
 use crate::engine::{Engine, Keep};
 use crate::error::{Error, Result};
+use crate::lab::peers;
 use crate::process::{self, When};
 use crate::stack::compose::Compose;
 use crate::stack::image::Own;
@@ -66,16 +67,22 @@ fn start_and_check(options: &StackOptions) -> Result<Counts> {
     counts
 }
 
-/// The collector that the variable names, if it has what `otel-collector.yaml` is made of: one may be built for other tests.
+/// The collector that the variable names, or the one that the lab has built, if it has what `otel-collector.yaml` is made of: one may be built for other tests.
 fn collector() -> Result<Option<PathBuf>> {
-    let Some(program) = std::env::var_os(COLLECTOR_VARIABLE).map(PathBuf::from) else { return Ok(None) };
+    let built = || {
+        let programs = peers::find()?;
+        programs.into_iter().find(|(variable, _)| *variable == COLLECTOR_VARIABLE).map(|(_, program)| program)
+    };
+    let Some(program) = std::env::var_os(COLLECTOR_VARIABLE).map(PathBuf::from).or_else(built) else {
+        return Ok(None);
+    };
     let components =
         process::succeed(&mut process::command(&program, &["components"]), When::Working)?.text();
     let has = |part: &&str| components.lines().any(|line| line.trim() == format!("- name: {part}"));
     match COLLECTOR_PARTS.iter().find(|part| !has(part)) {
         None => Ok(Some(program)),
         Some(missing) => {
-            println!("   the collector that {COLLECTOR_VARIABLE} names is left out: it has no {missing}");
+            println!("   {} is left out: it has no {missing}", program.display());
             Ok(None)
         }
     }
