@@ -16,6 +16,7 @@ use test_support::PATIENCE;
 #[derive(Clone)]
 pub(crate) struct Seen<M> {
     pub(crate) path: String,
+    #[allow(dead_code, reason = "not every test file asks for it")]
     pub(crate) headers: HeaderMap,
     pub(crate) request: M,
 }
