@@ -286,6 +286,7 @@ mod tests {
             "deploy/compose/config/vector.yaml",
             ".github/workflows/ci.yml",
             ".github/workflows/release.yml",
+            ".github/dependabot.yml",
         ] {
             assert!(parse(path).as_hash().is_some(), "{path}");
         }
