@@ -6,6 +6,7 @@ pub use cgroup_reader::Absence;
 use cgroup_reader::Slot;
 use metric_schema::Unit;
 
+use crate::Groups;
 use crate::catalogue::{self, Dimension, RowId};
 
 /// A value in a form that loses nothing: text and protobuf are derived from it.
@@ -133,11 +134,11 @@ impl Sample {
         }
     }
 
-    /// The same with room for rows of the entity container only, which is what most samples hold: on a host with thousands
-    /// of containers their size decides how fast a page is made.
+    /// The same with room for the rows of a container in these groups only, which is what most samples hold: on a host with
+    /// thousands of containers their size decides how fast a page is made, and in how much memory.
     #[must_use]
-    pub fn of_container(reason: Absence) -> Self {
-        let scalars = vec![Reading::Absent(reason); catalogue::get().container_rows()].into();
+    pub fn of_container(reason: Absence, groups: Groups) -> Self {
+        let scalars = vec![Reading::Absent(reason); catalogue::get().container_rows_of(groups)].into();
         Self { scalars, tables: std::array::from_fn(|_| Table::default()), cgroup: None, taken_at: None }
     }
 

@@ -86,7 +86,7 @@ fn options() -> Options {
 /// Containers of 40 points each, of which two are of an interface.
 fn snapshot(containers: usize) -> Result<Arc<Snapshot>, Box<dyn Error>> {
     let now = SystemTime::now();
-    let mut sample = Sample::of_container(Absence::NotCollected);
+    let mut sample = Sample::of_container(Absence::NotCollected, Groups::standard());
     let mut points = 0;
     for (row, definition) in catalogue::get().iter() {
         let leaves = definition.def.otel_metric().is_ok_and(|metric| !metric.is_total);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use collector_core::{
-    Absence, Container, ContainerId, ContainerSample, Reading, Sample, Snapshot,
+    Absence, Container, ContainerId, ContainerSample, Groups, Reading, Sample, Snapshot,
     catalogue::{Birth, Entity},
 };
 
@@ -269,7 +269,7 @@ impl OtlpSink {
 
 /// The end of each series of a container.
 fn end(sink: &OtlpSink, writer: &mut Writer, member: &Member) {
-    let nothing = Sample::of_container(Absence::NotRunning);
+    let nothing = Sample::of_container(Absence::NotRunning, Groups::all());
     let mut now = Now::new(sink.plan.slots);
     let shared = member.identity.resource.is_empty();
     for metric in &sink.plan.containers {

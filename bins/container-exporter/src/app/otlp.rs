@@ -23,7 +23,7 @@ use crate::config::settings::{Otlp, Settings};
 
 /// The largest request, before compression. Receivers take 4 MiB; a smaller one is encoded in a millisecond, for which others
 /// wait, and takes less memory in the making and in the sending.
-const REQUEST_BYTES_MAX: usize = 1 << 20;
+const REQUEST_BYTES_MAX: usize = 1 << 19;
 /// How long the last requests may take at the end of the process, those of traces included.
 pub(super) const FLUSH: Duration = Duration::from_secs(5);
 /// How long the first export waits for the engines' first lists.
@@ -258,6 +258,11 @@ impl Task {
                 let end = stopped(self.orders.clone());
                 let until = tick + running.interval;
                 let export = async {
+                    // While nobody takes anything, no numbers are held that would be old by then.
+                    tokio::select! {
+                        _ = timeout_at(until, running.client.has_room(REQUEST_BYTES_MAX)) => {}
+                        () = stopped(self.orders.clone()) => return,
+                    }
                     let snapshot = running.collect(&self.app).await;
                     running.export(snapshot, until, end).await;
                 };

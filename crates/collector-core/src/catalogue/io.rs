@@ -39,7 +39,7 @@ const fn operations(v1: &'static str, v2: &'static str) -> Source {
     )
 }
 
-rows! { super::memory_detail::END;
+rows! { super::memory::END;
     FS_READS_BYTES = Row::container(Group::Io,
         MetricDef::counter("container.fs.reads", Unit::Bytes, G, "Bytes read from the device by the container.")
             .otel(OtelMetric::counter("container.disk.io", Unit::Bytes).with(&[("disk.io.direction", "read")]).by_convention())

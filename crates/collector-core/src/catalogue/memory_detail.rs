@@ -54,7 +54,7 @@ const fn events(name: &'static str, help: &'static str) -> MetricDef {
     MetricDef::counter(name, Unit::Count("{event}"), G, help)
 }
 
-rows! { super::memory::END;
+rows! { super::filesystem::END;
     MEMORY_SHMEM = Row::container(Group::MemoryDetail,
         bytes("container.memory.shmem", "Shared memory and tmpfs: part of the page cache that no disk can take back."),
         both("total_shmem", "shmem"));

@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 use cgroup_reader::{Field, Place, SourceKey};
 use metric_schema::{MetricDef, Values};
 
-use crate::{Container, Group, Reading, Sample};
+use crate::{Container, Group, Groups, Reading, Sample};
 
 /// Where a row stands in the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -299,6 +299,7 @@ pub mod ids {
 pub struct Catalogue {
     rows: Vec<&'static Row>,
     container_rows: usize,
+    standard_rows: usize,
     columns: [Vec<RowId>; Dimension::ALL.len()],
     column_of: Vec<Option<(Dimension, usize)>>,
 }
@@ -309,12 +310,13 @@ impl Catalogue {
             state::ROWS,
             cpu::ROWS,
             memory::ROWS,
-            memory_detail::ROWS,
             io::ROWS,
             network::ROWS,
             pids::ROWS,
             pressure::ROWS,
             filesystem::ROWS,
+            // Opt-in groups stand last of a container's, so that samples without them are short.
+            memory_detail::ROWS,
             host::ROWS,
             exporter::ROWS,
         ];
@@ -331,7 +333,8 @@ impl Catalogue {
             })
             .collect();
         let container_rows = rows.iter().take_while(|row| row.entity == Entity::Container).count();
-        Self { rows, container_rows, columns, column_of }
+        let standard_rows = rows[..container_rows].iter().take_while(|row| row.group.is_standard()).count();
+        Self { rows, container_rows, standard_rows, columns, column_of }
     }
 
     /// How many rows there are.
@@ -345,6 +348,13 @@ impl Catalogue {
     #[must_use]
     pub const fn container_rows(&self) -> usize {
         self.container_rows
+    }
+
+    /// How many of the first rows it takes to hold a container's rows of these groups.
+    #[must_use]
+    pub fn container_rows_of(&self, groups: Groups) -> usize {
+        let is_opt_in = |group: &Group| !group.is_standard() && groups.has(*group);
+        if Group::ALL.iter().any(is_opt_in) { self.container_rows } else { self.standard_rows }
     }
 
     /// One row.

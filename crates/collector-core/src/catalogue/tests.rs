@@ -111,5 +111,9 @@ fn names_of_s0_are_there() {
 fn rows_of_containers_come_first() {
     for (id, row) in get().iter() {
         assert_eq!(row.entity == Entity::Container, id.index() < get().container_rows(), "{}", row.def.name);
+        let is_short = row.entity == Entity::Container && row.group.is_standard();
+        assert_eq!(is_short, id.index() < get().container_rows_of(Groups::standard()), "{}", row.def.name);
+        let room = get().container_rows_of(Groups::NONE.with(row.group));
+        assert!(row.entity != Entity::Container || id.index() < room, "{}", row.def.name);
     }
 }

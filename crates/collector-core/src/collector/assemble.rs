@@ -63,8 +63,9 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
             let shown = entry.shown();
             counts[shown.container.state as usize] += u64::from(!shown.container.is_unit());
             let runs = shown.container.state.has_processes();
-            let sample = sample
-                .unwrap_or_else(|| nothing_read(if runs { Absence::Timeout } else { Absence::NotRunning }));
+            let sample = sample.unwrap_or_else(|| {
+                nothing_read(if runs { Absence::Timeout } else { Absence::NotRunning }, read.groups)
+            });
             // Not begun in time, or a thread still hangs in it from before.
             timed_out += u64::from(sample.get(ids::CPU_USAGE) == Reading::Absent(Absence::Timeout));
             if runs {

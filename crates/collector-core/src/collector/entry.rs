@@ -267,7 +267,7 @@ impl Entry {
         // again before it came back.
         let slot = if self.hangs.load(Relaxed) { self.probe.try_lock().ok() } else { self.lock_probe_soon() };
         self.hangs.store(slot.is_none(), Relaxed);
-        let Some(mut slot) = slot else { return absent(Absence::Timeout) };
+        let Some(mut slot) = slot else { return absent(Absence::Timeout, groups) };
         let sample = self.sample_locked(&mut slot, groups, shared);
         drop(slot);
         // Whoever ended the run meanwhile could not close the files.
@@ -291,13 +291,13 @@ impl Entry {
         }
         if !container.state.has_processes() || final_taken {
             slot.probe = None;
-            return absent(Absence::NotRunning);
+            return absent(Absence::NotRunning, groups);
         }
         if slot.probe.is_none() {
             if let Some((reason, at)) = slot.failed
                 && shared.now().saturating_duration_since(at) < OPEN_AGAIN
             {
-                return absent(reason);
+                return absent(reason, groups);
             }
             match shared.sampler.open(&container, self.on_signal(run, shared)) {
                 Ok(probe) => {
@@ -306,12 +306,12 @@ impl Entry {
                 }
                 Err(reason) => {
                     slot.failed = Some((reason, shared.now()));
-                    return absent(reason);
+                    return absent(reason, groups);
                 }
             }
         }
-        let Some(probe) = slot.probe.as_mut() else { return absent(Absence::NotRunning) };
-        let mut sample = Sample::of_container(Absence::NotCollected);
+        let Some(probe) = slot.probe.as_mut() else { return absent(Absence::NotRunning, groups) };
+        let mut sample = Sample::of_container(Absence::NotCollected, groups);
         let read = probe.sample(groups, &mut sample);
         let counted = is_complete(&sample);
         let ended = probe.has_ended();
@@ -326,7 +326,7 @@ impl Entry {
         if read.is_err() {
             slot.probe = None;
             slot.failed = Some((Absence::NotRunning, shared.now()));
-            return absent(Absence::NotRunning);
+            return absent(Absence::NotRunning, groups);
         }
         derive(&container, groups, &mut sample);
         sample
@@ -377,7 +377,7 @@ impl Entry {
             return;
         }
         let Some(probe) = slot.probe.as_mut() else { return };
-        let mut sample = Sample::of_container(Absence::NotCollected);
+        let mut sample = Sample::of_container(Absence::NotCollected, COUNTED);
         // Before its own count: a kill between the two is then in both, and not in neither.
         let around = probe.oom_kills_around();
         let read = probe.sample(COUNTED, &mut sample);
@@ -542,8 +542,8 @@ fn is_another_run(old: &Container, new: &Container) -> bool {
 }
 
 /// A sample of which nothing could be read, tables included.
-pub(super) fn absent(reason: Absence) -> Sample {
-    let mut sample = Sample::of_container(reason);
+pub(super) fn absent(reason: Absence, groups: Groups) -> Sample {
+    let mut sample = Sample::of_container(reason, groups);
     for dimension in [Dimension::Device, Dimension::Interface, Dimension::Filesystem] {
         sample.table_mut(dimension).absence = Some(reason);
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use collector_core::{
-    Absence, Container, ContainerId, ContainerSample, Engine, Health, Reading, Sample, Snapshot, State,
-    Value,
+    Absence, Container, ContainerId, ContainerSample, Engine, Groups, Health, Reading, Sample, Snapshot,
+    State, Value,
     catalogue::{self, Entity, Source, ids},
 };
 
@@ -137,7 +137,7 @@ pub(crate) fn draw(seed: u64, containers_max: usize) -> Arc<Snapshot> {
         if chance.one_in(4) {
             continue;
         }
-        let mut sample = Sample::of_container(Absence::NotCollected);
+        let mut sample = Sample::of_container(Absence::NotCollected, Groups::all());
         fill(&mut chance, &mut sample, Entity::Container);
         containers.push(ContainerSample {
             container: Arc::new(container(&mut chance, number)),

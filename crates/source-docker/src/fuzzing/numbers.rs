@@ -63,7 +63,7 @@ fn same(stats: &Stats, value: &Value) {
 fn filled(stats: &Stats) {
     let container = Container::new(ContainerId::new("asked"), Engine::Docker, State::Running);
     let sample = |is_sandboxed| {
-        let mut sample = Sample::of_container(Absence::NotCollected);
+        let mut sample = Sample::of_container(Absence::NotCollected, Groups::standard());
         fill::fill(stats, &container, is_sandboxed, Groups::all(), &mut sample);
         sample
     };
