@@ -66,7 +66,7 @@ impl Installed {
 
     fn configure(&self, include: &str) {
         let text = format!(
-            "{CONFIG}\n[server]\nlisten = \"{}\"\n[metrics]\nmax_age_ms = 0\n[containers]\ninclude = [{include}]\n",
+            "{CONFIG}\n[server]\nlisten = \"{}\"\n[metrics]\nmax_age_ms = 0\ngroups = [\"all\"]\n[containers]\ninclude = [{include}]\n",
             self.address
         );
         std::fs::write(Self::CONFIG, text).expect("we are root");

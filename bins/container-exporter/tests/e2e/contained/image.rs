@@ -155,7 +155,9 @@ fn configure(scope: &Scope, words: &mut Vec<String>) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory for the configuration");
     let path: PathBuf = directory.path().join("config.toml");
     let include = scope.name("idle*");
-    let text = format!("[metrics]\nmax_age_ms = 0\n[containers]\ninclude = [\"name={include}\"]\n");
+    let text = format!(
+        "[metrics]\nmax_age_ms = 0\ngroups = [\"all\"]\n[containers]\ninclude = [\"name={include}\"]\n"
+    );
     let mut file = std::fs::File::create(&path).expect("it can be written");
     file.write_all(text.as_bytes()).expect("it can be written");
     file.set_permissions(std::fs::Permissions::from_mode(0o644)).expect("it is ours");

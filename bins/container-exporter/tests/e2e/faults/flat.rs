@@ -65,8 +65,9 @@ pub(super) fn collections(count: u32) {
     let made_of_them = await_until("a page", || exporter.try_scrape()).expect(COLLECTIONS, &[]);
     assert!(made_of_them >= f64::from(count), "{made_of_them} collections");
     say(&format!(
-        "{count} collections: {} bytes resident, {} when warm",
-        after.resident_bytes, warm.resident_bytes
+        "figures: {count} collections, {:.2} MB resident, {:.2} MB when warm",
+        after.resident_bytes / 1e6,
+        warm.resident_bytes / 1e6
     ));
     assert!(after.resident_bytes <= warm.resident_bytes + SLACK_BYTES, "{after:?} after {warm:?}");
     after.assert_holds_no_more_than(&warm);
