@@ -90,7 +90,7 @@ const ONE_VERSION: &[(&str, &str, &str)] = &[
     ("v2", "container_memory_slab_unreclaimable_bytes", "v1 tells the sum of kernel memory only"),
     ("v2", "container_memory_kernel_stack_bytes", "v1 tells the sum of kernel memory only"),
     ("v2", "container_memory_pagetables_bytes", "v1 tells the sum of kernel memory only"),
-    ("v2", "container_memory_sec_pagetables_bytes", "v1 tells the sum of kernel memory only"),
+    ("v2", "container_memory_secondary_pagetables_bytes", "v1 tells the sum of kernel memory only"),
     ("v2", "container_memory_percpu_bytes", "v1 tells the sum of kernel memory only"),
     ("v2", "container_memory_vmalloc_bytes", "v1 tells the sum of kernel memory only"),
     ("v2", "container_memory_zswap_bytes", "v1 does not tell compressed swap"),

@@ -39,6 +39,7 @@ const FEATURES: &[(&str, &[&str])] = &[
         &["podman::life::", "podman::beside::"],
     ),
     ("rootless engines of all users, Docker's and Podman's", &["podman::users::"]),
+    ("OTLP: a back end counts what a restarted container used once", &["otlp::"]),
     ("dashboards: every query answered by a real Prometheus", &["dashboards::"]),
     ("alerts, through a Prometheus and an Alertmanager to a webhook", &["alerts::"]),
     ("what breaks does not stop the rest", &["faults::"]),

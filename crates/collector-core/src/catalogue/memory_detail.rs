@@ -89,7 +89,7 @@ rows! { super::filesystem::END;
     MEMORY_PAGE_TABLES = Row::container(Group::MemoryDetail,
         bytes("container.memory.pagetables", "Page tables of the processes."), v2("pagetables"));
     MEMORY_SEC_PAGE_TABLES = Row::container(Group::MemoryDetail,
-        bytes("container.memory.sec_pagetables", "Page tables of virtual machines and devices."), v2("sec_pagetables"));
+        bytes("container.memory.secondary_pagetables", "Page tables of virtual machines and devices (sec_pagetables)."), v2("sec_pagetables"));
     MEMORY_PERCPU = Row::container(Group::MemoryDetail,
         bytes("container.memory.percpu", "What the kernel keeps for each CPU."), v2("percpu"));
     MEMORY_VMALLOC = Row::container(Group::MemoryDetail,

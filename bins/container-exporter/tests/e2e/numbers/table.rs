@@ -130,7 +130,7 @@ const ROWS: &[Row] = &[
     ("container_memory_slab_unreclaimable_bytes", Gauge, |k| v2(k, "memory.stat", "slab_unreclaimable")),
     ("container_memory_kernel_stack_bytes", Gauge, |k| v2(k, "memory.stat", "kernel_stack")),
     ("container_memory_pagetables_bytes", Gauge, |k| v2(k, "memory.stat", "pagetables")),
-    ("container_memory_sec_pagetables_bytes", Gauge, |k| v2(k, "memory.stat", "sec_pagetables")),
+    ("container_memory_secondary_pagetables_bytes", Gauge, |k| v2(k, "memory.stat", "sec_pagetables")),
     ("container_memory_percpu_bytes", Gauge, |k| v2(k, "memory.stat", "percpu")),
     ("container_memory_vmalloc_bytes", Gauge, |k| v2(k, "memory.stat", "vmalloc")),
     ("container_memory_zswap_bytes", Gauge, |k| v2(k, "memory.stat", "zswap")),
