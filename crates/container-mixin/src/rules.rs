@@ -58,9 +58,11 @@ fn in_project() -> Signal {
 const INTERFACES: [(&str, &str); 2] = [("interface", "eth0"), ("interface", "eth1")];
 const DEVICES: [(&str, &str); 2] = [("device", "/dev/vda"), ("device", "/dev/vdb")];
 
-/// A counter that rises by 768 in a second over two interfaces or devices.
-fn by_two(row: RowId, [one, other]: [(&'static str, &'static str); 2]) -> Vec<Signal> {
-    vec![counting(row, Some(one), 512.0), counting(row, Some(other), 256.0)]
+/// Bytes a second that a container moves over all its interfaces or devices; tried with two.
+fn bytes_of_all(row: RowId, two: [(&'static str, &'static str); 2], help: &'static str) -> Recording {
+    let [one, other] = two;
+    record("container", row, "rate5m", rate(row).sum_by(CONTAINER), help)
+        .shows(768.0, vec![counting(row, Some(one), 512.0), counting(row, Some(other), 256.0)])
 }
 
 /// Every recording rule.
@@ -109,38 +111,26 @@ fn of_containers() -> Vec<Recording> {
                 level(ids::MEMORY_SPEC_LIMIT, 1024.0),
             ],
         ),
-        record(
-            "container",
+        bytes_of_all(
             ids::NETWORK_RECEIVE_BYTES,
-            "rate5m",
-            rate(ids::NETWORK_RECEIVE_BYTES).sum_by(CONTAINER),
+            INTERFACES,
             "Bytes a second that a container receives over all its interfaces.",
-        )
-        .shows(768.0, by_two(ids::NETWORK_RECEIVE_BYTES, INTERFACES)),
-        record(
-            "container",
+        ),
+        bytes_of_all(
             ids::NETWORK_TRANSMIT_BYTES,
-            "rate5m",
-            rate(ids::NETWORK_TRANSMIT_BYTES).sum_by(CONTAINER),
+            INTERFACES,
             "Bytes a second that a container sends over all its interfaces.",
-        )
-        .shows(768.0, by_two(ids::NETWORK_TRANSMIT_BYTES, INTERFACES)),
-        record(
-            "container",
+        ),
+        bytes_of_all(
             ids::FS_READS_BYTES,
-            "rate5m",
-            rate(ids::FS_READS_BYTES).sum_by(CONTAINER),
+            DEVICES,
             "Bytes a second that a container reads from all its devices.",
-        )
-        .shows(768.0, by_two(ids::FS_READS_BYTES, DEVICES)),
-        record(
-            "container",
+        ),
+        bytes_of_all(
             ids::FS_WRITES_BYTES,
-            "rate5m",
-            rate(ids::FS_WRITES_BYTES).sum_by(CONTAINER),
+            DEVICES,
             "Bytes a second that a container writes to all its devices.",
-        )
-        .shows(768.0, by_two(ids::FS_WRITES_BYTES, DEVICES)),
+        ),
     ]
 }
 

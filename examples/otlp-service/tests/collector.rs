@@ -7,9 +7,9 @@ mod stand_in;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use client::{ANY, ORDER, get, options, orders};
+use client::{ANY, ORDER, options, orders};
 use otlp_service::Service;
-use page::{Page, Places};
+use page::{Page, Places, fill_the_queue};
 use stand_in::{Mood, StandIn};
 use tonic::Code;
 
@@ -122,21 +122,7 @@ async fn a_collector_refuses_and_keeps_waiting() {
     let (flushed, ()) = tokio::join!(service.flush(), async {
         collector.waits().await;
         places.in_flight = 2 * ORDER;
-        // Somebody waits for the next order: a span that lives.
-        let next = tokio::spawn(get(service.addr(), "/next"));
-        while service.span_counts().live == 0 {
-            tokio::task::yield_now().await;
-        }
-        places.live = 1;
-        Page::of(&service).await.check(places);
-        while !next.is_finished() {
-            orders(&service, 1).await;
-            places.queued += ORDER;
-        }
-        next.await.expect("an answer");
-        places.live = 0;
-        places.queued += 1;
-        Page::of(&service).await.check(places);
+        fill_the_queue(&service, &mut places).await;
         collector.set(Mood::Takes);
     });
     flushed.expect("taken in the end");

@@ -7,13 +7,10 @@ mod client;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
-use client::{ORDER, get, options, orders};
+use client::{ORDER, options, orders};
 use otlp_service::Service;
-use page::{Page, Places};
-use runtime_metrics::SpanCounts;
-use test_support::PATIENCE;
+use page::{Page, Places, fill_the_queue, until};
 use test_support::peers::{Otelcol, Peer};
 
 /// Spans that may wait.
@@ -57,18 +54,7 @@ async fn a_real_collector_is_killed_and_comes_back() {
     let (flushed, ()) = tokio::join!(service.flush(), async {
         until(&service, |counts| counts.in_flight > 0).await;
         places.in_flight = 4 * ORDER;
-        let next = tokio::spawn(get(service.addr(), "/next"));
-        until(&service, |counts| counts.live > 0).await;
-        places.live = 1;
-        Page::of(&service).await.check(places);
-        while !next.is_finished() {
-            orders(&service, 1).await;
-            places.queued += ORDER;
-        }
-        next.await.expect("an answer");
-        places.live = 0;
-        places.queued += 1;
-        Page::of(&service).await.check(places);
+        fill_the_queue(&service, &mut places).await;
         collector.kill();
     });
     flushed.expect_err("it was killed before it had read");
@@ -109,15 +95,6 @@ async fn a_real_collector_is_killed_and_comes_back() {
     assert_eq!((counts.failed as usize, counts.dropped as usize), (places.failed, places.dropped));
     assert!(counts.is_balanced(), "{counts:?}");
     assert_eq!(taken(&collector).values().sum::<usize>(), places.exported + ORDER);
-}
-
-/// Waits until the spans are where they are expected.
-async fn until(service: &Service, expected: impl Fn(SpanCounts) -> bool) {
-    let begin = Instant::now();
-    while !expected(service.span_counts()) {
-        assert!(begin.elapsed() < PATIENCE, "{:?}", service.span_counts());
-        tokio::task::yield_now().await;
-    }
 }
 
 fn own((name, count): (&str, usize)) -> (String, usize) {

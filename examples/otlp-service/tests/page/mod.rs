@@ -1,11 +1,14 @@
-//! The numbers of spans on the service's page.
+//! The numbers of spans on the service's page, and how they come to be there.
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use otlp_service::Service;
+use runtime_metrics::SpanCounts;
+use test_support::PATIENCE;
 
-use crate::client::get;
+use crate::client::{ORDER, get, orders};
 
 /// The series of the page, as a scraper sees them.
 pub(crate) struct Page(BTreeMap<String, f64>);
@@ -65,4 +68,29 @@ pub(crate) struct Places {
     pub(crate) exported: usize,
     pub(crate) failed: usize,
     pub(crate) dropped: usize,
+}
+
+/// Waits until the spans are where they are expected.
+pub(crate) async fn until(service: &Service, expected: impl Fn(SpanCounts) -> bool) {
+    let begin = Instant::now();
+    while !expected(service.span_counts()) {
+        assert!(begin.elapsed() < PATIENCE, "{:?}", service.span_counts());
+        tokio::task::yield_now().await;
+    }
+}
+
+/// While an export is under way: a span lives that waits for the next order, and what ends meanwhile is queued.
+pub(crate) async fn fill_the_queue(service: &Service, places: &mut Places) {
+    let next = tokio::spawn(get(service.addr(), "/next"));
+    until(service, |counts| counts.live > 0).await;
+    places.live = 1;
+    Page::of(service).await.check(*places);
+    while !next.is_finished() {
+        orders(service, 1).await;
+        places.queued += ORDER;
+    }
+    next.await.expect("an answer");
+    places.live = 0;
+    places.queued += 1;
+    Page::of(service).await.check(*places);
 }
