@@ -38,6 +38,8 @@ pub enum Absence {
     NotReachable,
     /// It was not asked for.
     NotCollected,
+    /// The engine has yet to tell what runs the container: in a sandboxed runtime's cgroup are not its numbers.
+    NotInspected,
     /// The numbers come from the engine's stats API, which has no such number.
     NotInStatsApi,
     /// The numbers come from the engine's stats API, and the newest are too old to be shown.
@@ -46,7 +48,7 @@ pub enum Absence {
 
 impl Absence {
     /// Every reason, in declaration order.
-    pub const ALL: [Absence; 18] = [
+    pub const ALL: [Absence; 19] = [
         Absence::NoController,
         Absence::NoFile,
         Absence::NoKey,
@@ -63,6 +65,7 @@ impl Absence {
         Absence::Sandboxed,
         Absence::NotReachable,
         Absence::NotCollected,
+        Absence::NotInspected,
         Absence::NotInStatsApi,
         Absence::Stale,
     ];
@@ -87,6 +90,7 @@ impl Absence {
             Absence::Sandboxed => "sandboxed_runtime",
             Absence::NotReachable => "not_reachable",
             Absence::NotCollected => "not_collected",
+            Absence::NotInspected => "not_inspected",
             Absence::NotInStatsApi => "not_in_stats_api",
             Absence::Stale => "stale",
         }

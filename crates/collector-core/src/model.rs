@@ -220,6 +220,9 @@ pub struct Container {
     pub limits: Limits,
     /// `HostConfig.Runtime`, such as `runc` or `runsc`.
     pub runtime: Option<Arc<str>>,
+    /// Its engine has named it, and will yet tell what runs it, and with which limits: whose numbers its cgroup holds is not
+    /// known so long.
+    pub awaits_inspect: bool,
     /// The Podman pod, by name.
     pub pod: Option<Arc<str>>,
     /// Owner of a rootless engine.
@@ -254,6 +257,7 @@ impl Container {
             network: Network::Unknown,
             limits: Limits::default(),
             runtime: None,
+            awaits_inspect: false,
             pod: None,
             uid: None,
             unit: None,

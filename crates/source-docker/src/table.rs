@@ -68,7 +68,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(container: Container) -> Self {
+    fn new(mut container: Container) -> Self {
+        container.awaits_inspect = true;
         Self {
             container,
             detailed: false,
@@ -238,6 +239,8 @@ impl Table {
         let before = entry.container.clone();
         let mut outcome = Inspected::default();
         let mut again = false;
+        // Most runtimes keep a container in its cgroup: that it was asked for in vain may not cost its numbers.
+        entry.container.awaits_inspect &= !entry.container.state.has_processes();
         match answer {
             Ok(seen) => {
                 if seen.malformed && !entry.malformed {

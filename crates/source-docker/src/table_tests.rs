@@ -207,6 +207,25 @@ fn failures_are_retried_a_bounded_number_of_times() {
 }
 
 #[test]
+fn what_was_only_listed_says_so_until_its_inspect_came_or_failed() {
+    let mut table = Table::new(OWNER, 10);
+    table.list_asked();
+    table.listed(listed(State::Running, "Up 5 seconds"), at(20));
+    let Change::Listed(whole) = table.whole() else { panic!("no list") };
+    assert!(whole[0].awaits_inspect);
+    let asked = table.next_inspect().expect("what runs is inspected");
+    let awaits = |told: Inspected| match &told.changes[..] {
+        [Change::Upsert(container)] => container.awaits_inspect,
+        others => panic!("{others:?}"),
+    };
+    assert!(!awaits(table.inspected(&asked, Err(Miss::Failed))), "asked in vain");
+    let mut table = Table::new(OWNER, 10);
+    table.event(&event(Kind::Started, 10));
+    let asked = table.next_inspect().expect("what started is inspected");
+    assert!(!awaits(table.inspected(&asked, Ok(run(7, 9)))));
+}
+
+#[test]
 fn every_recorded_event_is_understood() {
     let mut table = Table::new(OWNER, 100);
     let mut known = 0;

@@ -165,7 +165,7 @@ impl Entry {
         }
     }
 
-    /// Takes over a newer description; true if a run begins with it, or its init process is known from now on.
+    /// Takes over a newer description; true if a run begins with it, or from now on its init process is known, or what runs it.
     pub(super) fn update(&self, mut new: Container, source: usize, shared: &Shared) -> bool {
         let mut state = lock(&self.state);
         let old = Arc::clone(&state.container);
@@ -208,6 +208,7 @@ impl Entry {
         }
         // How it is read depends on that; a cgroup that was found by scanning does not tell.
         let is_named_now = has && old.pid.is_none() && new.pid.is_some();
+        let is_known_now = has && old.awaits_inspect && !new.awaits_inspect;
         let read_otherwise = old.is_sandboxed() != new.is_sandboxed();
         state.container = Arc::new(new);
         let run = state.run;
@@ -217,7 +218,7 @@ impl Entry {
         } else if !has || begins {
             self.drop_probe_before(if has { run } else { run + 1 });
         }
-        begins || is_named_now
+        begins || is_named_now || is_known_now
     }
 
     /// The container is gone: ends its run if nobody else did.
@@ -294,6 +295,9 @@ impl Entry {
             return absent(Absence::NotRunning, groups);
         }
         if slot.probe.is_none() {
+            if container.awaits_inspect {
+                return absent(Absence::NotInspected, groups);
+            }
             if let Some((reason, at)) = slot.failed
                 && shared.now().saturating_duration_since(at) < OPEN_AGAIN
             {
@@ -509,7 +513,12 @@ fn is_complete(sample: &Sample) -> bool {
         Reading::Value(_) | Reading::Max => true,
         Reading::Absent(reason) => !matches!(
             reason,
-            Absence::NotRunning | Absence::NoFile | Absence::NotCollected | Absence::Timeout | Absence::Stale
+            Absence::NotRunning
+                | Absence::NoFile
+                | Absence::NotCollected
+                | Absence::NotInspected
+                | Absence::Timeout
+                | Absence::Stale
         ),
     })
 }

@@ -85,6 +85,11 @@ impl Made {
         self.runtime = runtime;
     }
 
+    /// How the engine answers an inspect from now on.
+    pub(super) fn answer_inspect(&self, id: &str, answer: Answer) {
+        self.engine.answer(&format!("/containers/{id}/json"), answer);
+    }
+
     /// What the engine's stats API answers for a container.
     pub(super) fn give_numbers(&self, id: &str, body: &str) {
         self.engine.answer(&format!("/containers/{id}/stats"), Answer::text(body));
@@ -113,8 +118,8 @@ impl Made {
 
     /// The engine's answer about a container.
     pub(super) fn describe(&self, id: &str, pid: u32) {
-        self.engine.answer(
-            &format!("/containers/{id}/json"),
+        self.answer_inspect(
+            id,
             Answer::text(format!(
                 "{{\"Id\":\"{id}\",\"Name\":\"/made-{id}\",\"Created\":\"{BEGUN}\",\"State\":{{\"Status\":\"running\",\
                  \"Running\":true,\"Pid\":{pid},\"StartedAt\":\"{BEGUN}\",\"FinishedAt\":\"0001-01-01T00:00:00Z\"}},\

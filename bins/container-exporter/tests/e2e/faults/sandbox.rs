@@ -1,5 +1,7 @@
 //! Containers of sandboxed runtimes: what the host's cgroup has of them is not theirs, and is never shown.
 
+use test_support::engine::Answer;
+
 use super::made::Made;
 use crate::harness::Page;
 
@@ -76,4 +78,24 @@ fn what_the_host_counts_of_a_sandbox_is_never_shown() {
         (page.absent("memory", "sandboxed_runtime") >= 3.0).then(|| page.clone())
     });
     assert_eq!(counted(&page, &late), Vec::<String>::new());
+}
+
+#[test]
+fn a_container_that_was_only_listed_has_no_numbers_before_its_inspect() {
+    let Some(mut made) = Made::new() else { return };
+    let id = made.start();
+    made.answer_inspect(&id, Answer::Never);
+    let exporter = made.setup().config("general", "interval = 1").start();
+    exporter.await_page("it is listed", |page| {
+        let is_listed = page.value("container_state", &[("container_id", &id[..12]), ("state", "running")]);
+        let waits = page.absent("memory", "not_inspected") > 0.0;
+        (is_listed == Some(1.0) && waits).then(|| {
+            assert_eq!(counted(page, &id), Vec::<String>::new(), "its runtime may be a sandbox");
+        })
+    });
+    // The engine never answers: most runtimes keep a container in its cgroup.
+    let page = exporter.await_page("it has numbers", |page| {
+        page.value("container_threads", &[("container_id", &id[..12])]).map(|_| page.clone())
+    });
+    assert_eq!(page.absent("memory", "not_inspected"), 0.0);
 }

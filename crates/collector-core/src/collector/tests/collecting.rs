@@ -155,6 +155,20 @@ async fn what_is_absent_is_counted_by_group_and_reason() {
 }
 
 #[tokio::test]
+async fn what_was_only_listed_is_not_read_before_its_engine_tells_what_runs_it() {
+    let rig = Rig::new();
+    let mut listed = running("a", 1);
+    listed.awaits_inspect = true;
+    rig.upsert(&listed).await;
+    assert_eq!(rig.of("a", ids::CPU_USAGE).await, Reading::Absent(Absence::NotInspected));
+    rig.start(&running("a", 1)).await;
+    assert!(matches!(rig.of("a", ids::CPU_USAGE).await, Reading::Value(_)));
+    // An engine that comes back, or comes later than the kernel's own sight, takes nothing away.
+    rig.upsert(&listed).await;
+    assert!(matches!(rig.of("a", ids::CPU_USAGE).await, Reading::Value(_)));
+}
+
+#[tokio::test]
 async fn an_open_that_fails_is_tried_again_later() {
     let rig = Rig::new();
     rig.set("a", |numbers| numbers.closed = Some(Absence::PermissionDenied));
