@@ -6,6 +6,8 @@
 pub enum Group {
     /// CPU time, throttling, shares and quota.
     Cpu,
+    /// Cpuset, burst, and what else the kernel tells of CPU time.
+    CpuDetail,
     /// Memory use, limits and events.
     Memory,
     /// What memory is made of, boundaries beside the limit, events of the cgroup itself, swap in full.
@@ -30,9 +32,10 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the pages.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::State,
         Self::Cpu,
+        Self::CpuDetail,
         Self::Memory,
         Self::MemoryDetail,
         Self::Io,
@@ -49,6 +52,7 @@ impl Group {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
+            Self::CpuDetail => "cpu_detail",
             Self::Memory => "memory",
             Self::MemoryDetail => "memory_detail",
             Self::Io => "io",
@@ -71,7 +75,7 @@ impl Group {
     /// Whether pages have it without being asked: it is cheap, and answers what most people ask. The others are opt-in.
     #[must_use]
     pub const fn is_standard(self) -> bool {
-        !matches!(self, Self::MemoryDetail)
+        !matches!(self, Self::CpuDetail | Self::MemoryDetail)
     }
 
     const fn bit(self) -> u32 {

@@ -78,6 +78,8 @@ fn every_row_is_reached() {
 /// Names that only one version has, and why.
 const ONE_VERSION: &[(&str, &str, &str)] = &[
     ("v2", "container_cpu_weight", "v1 has shares"),
+    ("v2", "container_cpu_nice_seconds_total", "v1 does not tell it apart"),
+    ("v2", "container_cpu_force_idle_seconds_total", "v1 does not tell it"),
     ("v2", "container_memory_events_low_total", "v1 keeps no such count"),
     ("v2", "container_memory_events_high_total", "v1 has no high boundary"),
     ("v2", "container_memory_events_oom_total", "v1 counts kills only"),

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(error(&[("profile", "nativ")]), "unknown profile \"nativ\": ask for native, cadvisor");
         assert_eq!(
             error(&[("collect[]", "cpu"), ("collect[]", "disk")]),
-            "unknown group \"disk\" in collect[]: ask for state, cpu, memory, memory_detail, io, network, pids, pressure, \
+            "unknown group \"disk\" in collect[]: ask for state, cpu, cpu_detail, memory, memory_detail, io, network, pids, pressure, \
              filesystem, host, exporter, standard, all"
         );
         assert_eq!(

@@ -306,7 +306,7 @@ fn podman(parsed: &Podman) -> Engine {
 /// The switches of container-monitoring take away from the groups; they never add.
 fn metrics(parsed: &ParsedMetrics) -> Metrics {
     let switches = [
-        (parsed.enable_cpu, &[Group::Cpu][..]),
+        (parsed.enable_cpu, &[Group::Cpu, Group::CpuDetail][..]),
         (parsed.enable_memory, &[Group::Memory, Group::MemoryDetail]),
         (parsed.enable_network, &[Group::Network]),
         (parsed.enable_disk, &[Group::Io, Group::Filesystem]),

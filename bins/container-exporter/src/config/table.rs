@@ -202,7 +202,7 @@ pub(crate) const KEYS: &[Key] = &[
         "The most stopped containers whose state is kept; those that stopped last stay."),
 
     Key::new("metrics.enable_cpu", Kind::Bool, YES,
-        "`false` switches the group cpu off, whatever `metrics.groups` says.").reload(),
+        "`false` switches the groups cpu and cpu_detail off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.enable_memory", Kind::Bool, YES,
         "`false` switches the groups memory and memory_detail off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.enable_network", Kind::Bool, YES,

@@ -197,7 +197,7 @@ fn each_key_of_container_monitoring_has_its_effect() {
     assert_eq!(sockets, Sockets::Only(vec![PathBuf::from("/tmp/d.sock")]));
     assert_eq!(with("\"info\"", "\"debug\"").logging.level, LogLevel::Debug);
     for (switch, groups) in [
-        ("enable_cpu", &[Group::Cpu][..]),
+        ("enable_cpu", &[Group::Cpu, Group::CpuDetail][..]),
         ("enable_memory", &[Group::Memory, Group::MemoryDetail]),
         ("enable_network", &[Group::Network]),
         ("enable_disk", &[Group::Io, Group::Filesystem]),

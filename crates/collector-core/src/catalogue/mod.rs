@@ -4,6 +4,7 @@
 //! table. **A metric whose source is a known kernel file is added here, as one row**, in the file of its group.
 
 mod cpu;
+mod cpu_detail;
 mod exporter;
 mod filesystem;
 mod host;
@@ -289,8 +290,9 @@ use rows;
 /// The row ids, by name.
 pub mod ids {
     pub use super::{
-        cpu::ids::*, exporter::ids::*, filesystem::ids::*, host::ids::*, io::ids::*, memory::ids::*,
-        memory_detail::ids::*, network::ids::*, pids::ids::*, pressure::ids::*, state::ids::*,
+        cpu::ids::*, cpu_detail::ids::*, exporter::ids::*, filesystem::ids::*, host::ids::*, io::ids::*,
+        memory::ids::*, memory_detail::ids::*, network::ids::*, pids::ids::*, pressure::ids::*,
+        state::ids::*,
     };
 }
 
@@ -306,7 +308,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     fn build() -> Self {
-        let files: [&'static [Row]; 11] = [
+        let files: [&'static [Row]; 12] = [
             state::ROWS,
             cpu::ROWS,
             memory::ROWS,
@@ -317,6 +319,7 @@ impl Catalogue {
             filesystem::ROWS,
             // Opt-in groups stand last of a container's, so that samples without them are short.
             memory_detail::ROWS,
+            cpu_detail::ROWS,
             host::ROWS,
             exporter::ROWS,
         ];

@@ -68,6 +68,21 @@ const ROWS: &[Row] = &[
     ("container_spec_cpu_period", Gauge, |k| {
         number(k.v1("cpu", "cpu.cfs_period_us").or_else(|| k.v2("cpu.max"))?.split(' ').next_back()?)
     }),
+    ("container_cpuset_cpus", Gauge, |k| {
+        listed(&controlled(k, "cpuset", "cpuset.effective_cpus", "cpuset.cpus.effective")?)
+    }),
+    ("container_cpuset_memory_nodes", Gauge, |k| {
+        listed(&controlled(k, "cpuset", "cpuset.effective_mems", "cpuset.mems.effective")?)
+    }),
+    ("container_cpu_burst_limit_seconds", Gauge, |k| {
+        Some(number(&controlled(k, "cpu", "cpu.cfs_burst_us", "cpu.max.burst")?)? / MICROS)
+    }),
+    ("container_cpu_idle", Gauge, |k| number(&controlled(k, "cpu", "cpu.idle", "cpu.idle")?)),
+    ("container_cpu_nice_seconds_total", Counter, |k| Some(v2(k, "cpu.stat", "nice_usec")? / MICROS)),
+    ("container_cpu_force_idle_seconds_total", Counter, |k| {
+        Some(v2(k, "cpu.stat", "core_sched.force_idle_usec")? / MICROS)
+    }),
+    ("container_pressure_irq_stalled_seconds_total", Counter, |k| stalled(k, "irq.pressure", "full")),
     ("container_memory_usage_bytes", Gauge, |k| memory(k, "memory.usage_in_bytes", "memory.current")),
     ("container_memory_working_set_bytes", Gauge, working_set),
     ("container_memory_rss", Gauge, |k| stat(k, "total_rss", "anon")),
@@ -287,6 +302,11 @@ fn stat(k: &Kernel, on_v1: &str, on_v2: &str) -> Option<f64> {
     k.v1("memory", "memory.stat").and_then(|text| key(&text, on_v1)).or_else(|| v2(k, "memory.stat", on_v2))
 }
 
+/// The file of a controller, as each version names it.
+fn controlled(k: &Kernel, controller: &str, on_v1: &str, on_v2: &str) -> Option<String> {
+    k.v1(controller, on_v1).or_else(|| k.v2(on_v2))
+}
+
 fn memory(k: &Kernel, on_v1: &str, on_v2: &str) -> Option<f64> {
     number(&k.v1("memory", on_v1).or_else(|| k.v2(on_v2))?)
 }
@@ -354,10 +374,14 @@ fn quota_cores(k: &Kernel, directory: &Path) -> Option<f64> {
     (quota > 0.0).then(|| quota / period)
 }
 
-/// How many CPUs a list such as `0-2,5` names.
+/// How many CPUs the cpuset of a directory leaves.
 fn cpuset(k: &Kernel, directory: &Path) -> Option<f64> {
     let file = if k.is_v2() { "cpuset.cpus.effective" } else { "cpuset.effective_cpus" };
-    let text = std::fs::read_to_string(directory.join(file)).ok()?;
+    listed(&std::fs::read_to_string(directory.join(file)).ok()?)
+}
+
+/// How many numbers a list such as `0-2,5` names.
+fn listed(text: &str) -> Option<f64> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(number(last)? - number(first)? + 1.0)
