@@ -10,6 +10,7 @@ mod exporter;
 mod figure;
 mod fleet;
 mod floor;
+mod groups;
 pub(crate) mod http;
 mod machine;
 mod peer;
@@ -38,7 +39,7 @@ struct Bench<'a> {
 }
 
 /// The lines, for `--only`.
-const LINES: [&str; 14] = [
+const LINES: [&str; 16] = [
     "size",
     "encoding",
     "otlp",
@@ -49,6 +50,8 @@ const LINES: [&str; 14] = [
     "own-spans",
     "collection",
     "scrape",
+    "all-groups",
+    "groups",
     "response",
     "start",
     "visibility",
@@ -137,6 +140,8 @@ fn on_containers(bench: &mut Bench<'_>, lab: &Lab) -> Result<()> {
     }
     bench.line("collection", real::collection)?;
     bench.line("scrape", |bench| real::scrape(bench, lab, &fleet))?;
+    bench.line("all-groups", |bench| groups::everything(bench, lab, &fleet))?;
+    bench.line("groups", |bench| groups::costs(bench, lab, &fleet))?;
     bench.line("response", |bench| real::response(bench, lab, &fleet))?;
     bench.line("start", |bench| real::start(bench, lab, &fleet))?;
     bench.line("visibility", |bench| real::visibility(bench, lab, &fleet))?;

@@ -91,9 +91,14 @@ impl Exporter {
 
     /// One scrape: the page, and the seconds of CPU that it cost.
     pub(crate) fn scrape(&self, scraper: &mut Scraper, gzip: bool) -> Result<(Page, f64)> {
+        self.scrape_at(scraper, &self.path, gzip)
+    }
+
+    /// One scrape of another path.
+    pub(crate) fn scrape_at(&self, scraper: &mut Scraper, path: &str, gzip: bool) -> Result<(Page, f64)> {
         process::check_interrupted()?;
         let before = Threads::of(self.pid());
-        let page = scraper.get(&self.path, gzip)?;
+        let page = scraper.get(path, gzip)?;
         thread::sleep(SETTLE);
         let cost = Threads::of(self.pid()).since(&before);
         if page.status == 200 {

@@ -44,6 +44,8 @@ pub(crate) enum Shape {
     Megabytes,
     /// `103.4 ms`, of seconds.
     Milliseconds,
+    /// `5.2 µs`, of seconds.
+    Microseconds,
     /// `52 ns`, of seconds.
     Nanoseconds,
     /// `3`.
@@ -58,6 +60,7 @@ impl Shape {
             Self::Megabytes if value < 1e6 => format!("{:.3} MB", value / 1e6),
             Self::Megabytes => format!("{:.1} MB", value / 1e6),
             Self::Milliseconds => format!("{:.1} ms", value * 1e3),
+            Self::Microseconds => format!("{:.1} µs", value * 1e6),
             Self::Nanoseconds => format!("{:.0} ns", value * 1e9),
             Self::Count => format!("{value:.0}"),
         }

@@ -32,7 +32,7 @@ fn has_all(page: &Page, containers: usize) -> bool {
 }
 
 /// Ours on the fleet's engine.
-fn ours(
+pub(super) fn ours(
     bench: &Bench<'_>,
     lab: &Lab,
     fleet: &Fleet<'_>,
@@ -119,7 +119,7 @@ pub(super) fn response(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Resul
     let (exporter, mut scraper) = ours(bench, lab, fleet, &compression)?;
     let (plain, _) = exporter.scrape(&mut scraper, false)?;
     let (packed, _) = exporter.scrape(&mut scraper, true)?;
-    let what = |how| format!("response, {} containers, all groups, {how}", fleet.len());
+    let what = |how| format!("response, {} containers, standard groups, {how}", fleet.len());
     let bytes = |page: &Page| Figure::exact(page.body.len() as f64);
     Ok(vec![
         Row::new(what("identity"), Shape::Megabytes, bytes(&plain), 1.4e6)

@@ -138,14 +138,7 @@ fn markdown() -> String {
             text,
             "\n## {}\n{}\n| name | type | unit | labels | meaning | source | cAdvisor | OTLP |\n|---|---|---|---|---|---|---|---|\n",
             group.as_str(),
-            if group.is_standard() {
-                String::new()
-            } else {
-                format!(
-                    "\nOpt-in: `metrics.groups = [\"standard\", \"{group}\"]`, or `?collect[]={group}`.\n",
-                    group = group.as_str()
-                )
-            },
+            about(group),
         );
         for row in rows {
             _ = writeln!(
@@ -164,6 +157,29 @@ fn markdown() -> String {
     }
     own(&mut text);
     text
+}
+
+/// What stands above a group's table: whether it must be asked for, and what it costs.
+fn about(group: Group) -> String {
+    let mut text = String::new();
+    if !group.is_standard() {
+        let name = group.as_str();
+        _ = writeln!(
+            text,
+            "\nOpt-in: `metrics.groups = [\"standard\", \"{name}\"]`, or `?collect[]={name}`."
+        );
+    }
+    if let Some(micros) = cost(group) {
+        _ = writeln!(text, "\nCost: {micros} µs of CPU a container and scrape, read and written by itself.");
+    }
+    text
+}
+
+/// Microseconds for each container, measured by `cargo xtask bench --only groups --write`; groups that are not of containers
+/// have none.
+fn cost(group: Group) -> Option<&'static str> {
+    let costs = include_str!("group_costs.txt").lines().filter_map(|line| line.split_once(' '));
+    costs.into_iter().find(|(name, _)| *name == group.as_str()).map(|(_, micros)| micros)
 }
 
 fn markdown_name(def: &MetricDef) -> String {
