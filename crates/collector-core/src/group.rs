@@ -26,13 +26,17 @@ pub enum Group {
     State,
     /// The host itself and what is counted over all containers.
     Host,
+    /// What engines hold beside containers: images, volumes, networks.
+    Engine,
+    /// The disk space that engines say they use.
+    EngineDisk,
     /// The exporter itself.
     Exporter,
 }
 
 impl Group {
     /// Every group, in the order of the pages.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::State,
         Self::Cpu,
         Self::CpuDetail,
@@ -44,6 +48,8 @@ impl Group {
         Self::Pressure,
         Self::Filesystem,
         Self::Host,
+        Self::Engine,
+        Self::EngineDisk,
         Self::Exporter,
     ];
 
@@ -62,6 +68,8 @@ impl Group {
             Self::Filesystem => "filesystem",
             Self::State => "state",
             Self::Host => "host",
+            Self::Engine => "engine",
+            Self::EngineDisk => "engine_disk",
             Self::Exporter => "exporter",
         }
     }
@@ -75,7 +83,7 @@ impl Group {
     /// Whether pages have it without being asked: it is cheap, and answers what most people ask. The others are opt-in.
     #[must_use]
     pub const fn is_standard(self) -> bool {
-        !matches!(self, Self::CpuDetail | Self::MemoryDetail)
+        !matches!(self, Self::CpuDetail | Self::MemoryDetail | Self::Engine | Self::EngineDisk)
     }
 
     const fn bit(self) -> u32 {

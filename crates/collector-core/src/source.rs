@@ -135,6 +135,10 @@ pub trait Inventory: Send + Sync + 'static {
         false
     }
 
+    /// Fills those rows of the groups engine and engine_disk that are wanted with what the engine last said, and has the
+    /// engine asked in the background where that is old. It is called for each page, so it waits for nothing.
+    fn holdings(&self, _groups: Groups, _out: &mut Sample) {}
+
     /// Counters of this inventory: requests to the engine, events, errors.
     fn counters(&self) -> SourceCounters {
         SourceCounters::default()

@@ -11,7 +11,7 @@ use std::{
 };
 
 use collector_core::{
-    BoxFuture, Change, Changes, Container, Engine, Inventory, SourceCounters, SourceStatus,
+    BoxFuture, Change, Changes, Container, Engine, Groups, Inventory, Sample, SourceCounters, SourceStatus,
 };
 use tokio::{
     sync::Notify,
@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     Endpoint, Options, PodmanStore,
     client::RequestCounts,
+    holdings::Holdings,
     read::Owner,
     session::{self, End, Known},
     table::Table,
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) event_errors: AtomicU64,
     pub(crate) lists: AtomicU64,
     pub(crate) malformed: AtomicU64,
+    pub(crate) holdings: Holdings,
     reconnects: AtomicU64,
     /// An optional engine whose socket has not been seen yet.
     dormant: AtomicBool,
@@ -64,6 +66,7 @@ impl DockerInventory {
             event_errors: AtomicU64::new(0),
             lists: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
+            holdings: Holdings::default(),
             reconnects: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -101,6 +104,11 @@ impl Inventory for DockerInventory {
     fn relist(&self) {
         // Of many calls while a list is on its way one is remembered.
         self.shared.relist.notify_one();
+    }
+
+    fn holdings(&self, groups: Groups, out: &mut Sample) {
+        let options = &self.shared.options;
+        self.shared.holdings.fill(groups, &options.name, options.holdings_interval, out);
     }
 
     fn counters(&self) -> SourceCounters {

@@ -37,6 +37,7 @@ mod framing;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod holdings;
 mod inventory;
 mod json;
 mod options;

@@ -41,6 +41,10 @@ pub struct Options {
     pub gone_after: Duration,
     /// Where the engine keeps its containers: their names are read there while the engine cannot be asked.
     pub store: Option<PodmanStore>,
+    /// Least time between two questions about what the engine holds beside containers.
+    pub holdings_interval: Duration,
+    /// Time for the answer to such a question: measuring all volumes takes an engine minutes.
+    pub holdings_timeout: Duration,
     /// How many containers without processes are kept and inspected: the newest.
     pub stopped_max: usize,
 }
@@ -64,6 +68,8 @@ impl Default for Options {
             look_interval: Duration::from_secs(5),
             gone_after: Duration::from_secs(30),
             store: None,
+            holdings_interval: Duration::from_secs(600),
+            holdings_timeout: Duration::from_secs(120),
             stopped_max: 500,
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     client::{Client, Fault, segment},
     event::{self, Event, Reading},
     framing::{Piece, Splitter},
+    holdings,
     inventory::Shared,
     read::{self, ApiVersion, List, Owner, Seen},
     table::{Miss, Table},
@@ -206,6 +207,7 @@ async fn follow(
     session.subscribe().await;
     session.identify(*known);
     session.ping();
+    session.tasks.spawn(holdings::run(shared.clone(), session.client.clone(), api));
     loop {
         session.work().await?;
         let list_at = session.list_at();

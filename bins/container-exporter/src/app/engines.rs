@@ -29,6 +29,7 @@ pub(super) fn inventory(settings: &Settings, wanted: Wanted) -> Result<Arc<Stats
     options.stopped_max = settings.containers.stopped_max.max(STOPPED_LISTED);
     options.optional = wanted.optional;
     options.store = wanted.store;
+    options.holdings_interval = settings.metrics.filesystem_interval;
     let stats = stats_options(settings, &options.endpoint);
     Ok(Arc::new(StatsInventory::new(options, stats)))
 }

@@ -107,7 +107,8 @@ pub(crate) struct Metrics {
     pub(crate) max_age: Duration,
     /// The longest a collection may take.
     pub(crate) timeout: Duration,
-    /// The least time between two walks through one writable layer.
+    /// The least time between two walks through one writable layer, and between two questions to an engine about what it
+    /// holds.
     pub(crate) filesystem_interval: Duration,
 }
 
@@ -309,7 +310,7 @@ fn metrics(parsed: &ParsedMetrics) -> Metrics {
         (parsed.enable_cpu, &[Group::Cpu, Group::CpuDetail][..]),
         (parsed.enable_memory, &[Group::Memory, Group::MemoryDetail]),
         (parsed.enable_network, &[Group::Network]),
-        (parsed.enable_disk, &[Group::Io, Group::Filesystem]),
+        (parsed.enable_disk, &[Group::Io, Group::Filesystem, Group::EngineDisk]),
     ];
     let off: Groups =
         switches.iter().filter(|(on, _)| !on).flat_map(|(_, groups)| *groups).copied().collect();

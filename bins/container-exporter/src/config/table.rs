@@ -208,7 +208,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("metrics.enable_network", Kind::Bool, YES,
         "`false` switches the group network off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.enable_disk", Kind::Bool, YES,
-        "`false` switches the groups io and filesystem off, whatever `metrics.groups` says.").reload(),
+        "`false` switches the groups io, filesystem and engine_disk off, whatever `metrics.groups` says.").reload(),
     Key::new("metrics.groups", Kind::List(&Kind::Choice(GROUPS)),
         Preset::Is(r#"["standard"]"#),
         "The groups of metrics a page has when the request names none with `?collect[]=`. `standard` is all but those that docs/metrics.md calls opt-in, `all` is all.").reload(),
@@ -219,7 +219,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new("metrics.timeout", Kind::Seconds { min: 0.1, max: 60.0 }, Preset::Is("10"),
         "The longest a collection may take, also where the scraper would wait longer; what is not read by then is absent from that page.").reload(),
     Key::new("metrics.filesystem_interval", Kind::Seconds { min: SECOND, max: DAY }, Preset::Is("600"),
-        "The least time between two walks through the writable layer of one container, which find its size."),
+        "The least time between two walks through the writable layer of one container, which find its size; and between two questions to an engine for the groups engine and engine_disk."),
 
     Key::new("labels.on_series", Kind::List(&Kind::Text), Preset::Is("[]"),
         "The keys of the container labels, such as `com.docker.compose.service`, that stand on every series; they stand on `container_info` in any case.").reload(),

@@ -45,7 +45,7 @@ pub(super) mod ids {
     };
 }
 
-rows! { super::host::END;
+rows! { super::engine::END;
     BUILD_INFO = Row::exporter(
         MetricDef::gauge("container_exporter.build_info", Unit::One, G, "1, with version and revision as labels.")
             .not_otlp("service.version of the exporter's Resource").by(BUILD),

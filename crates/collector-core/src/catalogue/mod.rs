@@ -5,6 +5,7 @@
 
 mod cpu;
 mod cpu_detail;
+mod engine;
 mod exporter;
 mod filesystem;
 mod host;
@@ -76,11 +77,19 @@ pub enum Dimension {
     Http,
     /// The versions that cAdvisor reports.
     Versions,
+    /// A kind of thing that an engine holds.
+    EngineObject,
+    /// Disk space of an engine, by what holds it and whether it could be had back.
+    EngineDisk,
+    /// A question to an engine, and why it has no answer.
+    EngineAnswer,
+    /// An image that an engine holds.
+    Image,
 }
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Device,
         Self::Interface,
         Self::Filesystem,
@@ -94,6 +103,10 @@ impl Dimension {
         Self::Build,
         Self::Http,
         Self::Versions,
+        Self::EngineObject,
+        Self::EngineDisk,
+        Self::EngineAnswer,
+        Self::Image,
     ];
 
     /// The label names, in the order of an entry's label values. A row shows those that its attributes name.
@@ -117,6 +130,10 @@ impl Dimension {
             Self::Versions => {
                 &["kernelVersion", "osVersion", "dockerVersion", "cadvisorVersion", "cadvisorRevision"]
             }
+            Self::EngineObject => &["source", "type"],
+            Self::EngineDisk => &["source", "type", "reclaimable"],
+            Self::EngineAnswer => &["source", "question", "reason"],
+            Self::Image => &["source", "image_id", "image", "digest"],
         }
     }
 }
@@ -290,8 +307,8 @@ use rows;
 /// The row ids, by name.
 pub mod ids {
     pub use super::{
-        cpu::ids::*, cpu_detail::ids::*, exporter::ids::*, filesystem::ids::*, host::ids::*, io::ids::*,
-        memory::ids::*, memory_detail::ids::*, network::ids::*, pids::ids::*, pressure::ids::*,
+        cpu::ids::*, cpu_detail::ids::*, engine::ids::*, exporter::ids::*, filesystem::ids::*, host::ids::*,
+        io::ids::*, memory::ids::*, memory_detail::ids::*, network::ids::*, pids::ids::*, pressure::ids::*,
         state::ids::*,
     };
 }
@@ -308,7 +325,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     fn build() -> Self {
-        let files: [&'static [Row]; 12] = [
+        let files: [&'static [Row]; 13] = [
             state::ROWS,
             cpu::ROWS,
             memory::ROWS,
@@ -321,6 +338,7 @@ impl Catalogue {
             memory_detail::ROWS,
             cpu_detail::ROWS,
             host::ROWS,
+            engine::ROWS,
             exporter::ROWS,
         ];
         let rows: Vec<&'static Row> = files.into_iter().flatten().collect();

@@ -81,7 +81,7 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
     for (group, reason, containers) in absent.counts() {
         exporter.set_in(ids::METRIC_ABSENT, &[group.as_str(), reason.as_str()], Reading::int(containers));
     }
-    own::fill(shared, &mut exporter);
+    own::fill(shared, read.groups, &mut exporter);
     Snapshot {
         taken_at: read.taken_at,
         watched_since: shared.started_at,

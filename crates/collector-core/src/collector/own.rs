@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{Shared, lock};
-use crate::{Absence, Reading, Sample, Value, catalogue::ids, source::SourceStatus};
+use crate::{Absence, Groups, Reading, Sample, Value, catalogue::ids, source::SourceStatus};
 
 /// A count that only rises.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Counts {
 }
 
 /// Fills the rows of the entity exporter.
-pub(super) fn fill(shared: &Shared, sample: &mut Sample) {
+pub(super) fn fill(shared: &Shared, groups: Groups, sample: &mut Sample) {
     let counts = &shared.counts;
     sample.set(ids::COLLECTIONS, Reading::int(counts.collections.get()));
     sample.set(ids::COLLECTION_SECONDS, Reading::Value(Value::Nanos(counts.collection_nanos.get())));
@@ -80,6 +80,10 @@ pub(super) fn fill(shared: &Shared, sample: &mut Sample) {
                 &info.endpoint,
             ];
             sample.set_in(ids::ENGINE_INFO, &labels, Reading::int(1));
+        }
+        // What an engine held before it was lost says nothing of now.
+        if matches!(report.status, Some(SourceStatus::Up(_))) {
+            inventory.holdings(groups, sample);
         }
     }
     (shared.own_metrics)(sample);

@@ -27,14 +27,14 @@ pub(super) fn dashboard(_: Profile) -> Dashboard {
         .section(Section::collapsed("Disk", disk()))
         .section(Section::collapsed("Network", network()))
         .section(Section::collapsed("State and history", history()));
-    Group::ALL.into_iter().filter(|group| !matches!(group, Group::Host | Group::Exporter)).fold(
-        dashboard,
-        |dashboard, group| {
+    Group::ALL
+        .into_iter()
+        .filter(|group| !matches!(group, Group::Host | Group::Engine | Group::EngineDisk | Group::Exporter))
+        .fold(dashboard, |dashboard, group| {
             let asked = if group.is_standard() { "" } else { ", where it is switched on" };
             let title = format!("Every metric: {}{asked}", group.as_str());
             dashboard.section(Section::collapsed(title, rows_of(group)))
-        },
-    )
+        })
 }
 
 fn stat(title: &'static str, description: &'static str, expr: mixin::Expr) -> Panel {

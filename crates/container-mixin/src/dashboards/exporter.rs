@@ -26,8 +26,13 @@ pub(super) fn dashboard(_: Profile) -> Dashboard {
     .section(Section::open("What it costs", costs()))
     .section(Section::collapsed("OTLP", otlp()))
     .section(Section::collapsed("Every metric of the exporter", rows_of(Group::Exporter)))
+    .section(Section::collapsed("Every metric of engines, where it is switched on", of_engines()))
     .section(Section::collapsed("Every metric of the process", rows(catalogue::PROCESS)))
     .section(Section::collapsed("Every metric of the runtime", rows(catalogue::RUNTIME)))
+}
+
+fn of_engines() -> Vec<Panel> {
+    [rows_of(Group::Engine), rows_of(Group::EngineDisk)].concat()
 }
 
 fn now() -> Vec<Panel> {

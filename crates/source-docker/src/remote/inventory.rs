@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use collector_core::{BoxFuture, Changes, Hearing, Inventory, SourceCounters};
+use collector_core::{BoxFuture, Changes, Groups, Hearing, Inventory, Sample, SourceCounters};
 
 use super::poller::{self, Board};
 use crate::{DockerInventory, Options, client::RequestCounts};
@@ -118,6 +118,10 @@ impl Inventory for StatsInventory {
         self.inner.is_dormant()
     }
 
+    fn holdings(&self, groups: Groups, out: &mut Sample) {
+        self.inner.holdings(groups, out);
+    }
+
     fn counters(&self) -> SourceCounters {
         self.inner.counters()
     }
@@ -126,6 +130,8 @@ impl Inventory for StatsInventory {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use collector_core::Absence;
 
     use super::*;
 
@@ -164,6 +170,10 @@ mod tests {
             true
         }
 
+        fn holdings(&self, _: Groups, _: &mut Sample) {
+            self.asked.fetch_add(100, Relaxed);
+        }
+
         fn counters(&self) -> SourceCounters {
             let mut counters = SourceCounters::default();
             counters.lists = 7;
@@ -182,6 +192,7 @@ mod tests {
         assert_eq!(inventory.counters().lists, 7);
         inventory.relist();
         inventory.heard(Hearing::Not);
-        assert_eq!(odd.asked.load(Relaxed), 11);
+        inventory.holdings(Groups::all(), &mut Sample::absent(Absence::NotCollected));
+        assert_eq!(odd.asked.load(Relaxed), 111);
     }
 }
