@@ -44,11 +44,13 @@ pub enum Absence {
     NotInStatsApi,
     /// The numbers come from the engine's stats API, and the newest are too old to be shown.
     Stale,
+    /// There is more to look at than a collection has time for: processes, threads, descriptors, sockets.
+    TooMany,
 }
 
 impl Absence {
     /// Every reason, in declaration order.
-    pub const ALL: [Absence; 19] = [
+    pub const ALL: [Absence; 20] = [
         Absence::NoController,
         Absence::NoFile,
         Absence::NoKey,
@@ -68,6 +70,7 @@ impl Absence {
         Absence::NotInspected,
         Absence::NotInStatsApi,
         Absence::Stale,
+        Absence::TooMany,
     ];
 
     /// The reason in `snake_case`.
@@ -93,6 +96,7 @@ impl Absence {
             Absence::NotInspected => "not_inspected",
             Absence::NotInStatsApi => "not_in_stats_api",
             Absence::Stale => "stale",
+            Absence::TooMany => "too_many",
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum Group {
     Network,
     /// Processes and threads.
     Pids,
+    /// Every process looked at: threads by state, zombies, descriptors, sockets, limits.
+    Processes,
     /// Pressure stall information.
     Pressure,
     /// The writable layer.
@@ -36,7 +38,7 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the pages.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::State,
         Self::Cpu,
         Self::CpuDetail,
@@ -45,6 +47,7 @@ impl Group {
         Self::Io,
         Self::Network,
         Self::Pids,
+        Self::Processes,
         Self::Pressure,
         Self::Filesystem,
         Self::Host,
@@ -64,6 +67,7 @@ impl Group {
             Self::Io => "io",
             Self::Network => "network",
             Self::Pids => "pids",
+            Self::Processes => "processes",
             Self::Pressure => "pressure",
             Self::Filesystem => "filesystem",
             Self::State => "state",
@@ -83,7 +87,11 @@ impl Group {
     /// Whether pages have it without being asked: it is cheap, and answers what most people ask. The others are opt-in.
     #[must_use]
     pub const fn is_standard(self) -> bool {
-        !matches!(self, Self::CpuDetail | Self::MemoryDetail | Self::Engine | Self::EngineDisk)
+        let opt_in = matches!(
+            self,
+            Self::CpuDetail | Self::MemoryDetail | Self::Processes | Self::Engine | Self::EngineDisk
+        );
+        !opt_in
     }
 
     const fn bit(self) -> u32 {

@@ -5,6 +5,7 @@
 use cgroup_reader::parse::{self, DISKSTATS_COLUMNS, Malformed, NET_DEV_COLUMNS};
 use cgroup_reader::{
     Absence, At, Controller, Field, Place, Plan, PsiLine, Row, Scale, Slot, SourceKey, Table, Units, Version,
+    parse::TaskState,
 };
 
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
@@ -279,5 +280,43 @@ pub(crate) fn proc_stat(data: &[u8]) {
         assert_eq!(found, words(rest).nth(19).map_or(Err(Malformed), number));
         let renamed = format!("1 (a) b ( c{})", rest.is_empty()).into_bytes();
         assert_eq!(parse::start_ticks(&[&renamed, &data[end + 1..]].concat()), found);
+        let words: Vec<&str> = words(rest).collect();
+        match parse::task(data) {
+            Ok(task) => {
+                assert_eq!(words.get(17).map(|word| number(word)), Some(Ok(task.threads)), "{rest:?}");
+                let letters = match task.state {
+                    TaskState::Running => "R",
+                    TaskState::Sleeping => "SIP",
+                    TaskState::Uninterruptible => "DWK",
+                    TaskState::Stopped => "Tt",
+                    TaskState::Zombie => "Z",
+                    TaskState::Dead => "Xx",
+                };
+                assert!(words[0].len() == 1 && letters.contains(words[0]), "{rest:?}");
+            }
+            Err(Malformed) => {
+                let is_state = |word: &&str| word.len() == 1 && "RSIPDWKTtZXx".contains(word);
+                let has_threads = words.get(17).is_some_and(|word| number(word).is_ok());
+                assert!(!(words.first().is_some_and(is_state) && has_threads), "{rest:?}");
+            }
+        }
     }
+}
+
+/// `/proc/<pid>/limits`: a name of 25 columns, and the soft limit behind it.
+pub(crate) fn proc_limits(data: &[u8]) {
+    let found: Vec<(&[u8], Slot)> = parse::limits(data).collect();
+    assert!(found.iter().all(|(name, _)| name.len() <= 25), "{found:?}");
+    let Some(text) = std::str::from_utf8(data).ok().filter(|text| text.is_ascii()) else { return };
+    let limit = |line: &'_ str| {
+        let (name, values) = line.split_at_checked(25)?;
+        let soft = match words(values).next()? {
+            "unlimited" => Slot::Max,
+            word => number(word).map_or(MALFORMED, Slot::Value),
+        };
+        Some((name.trim_ascii_end().to_owned(), soft))
+    };
+    let expected: Vec<(String, Slot)> = lines(text).skip(1).filter_map(limit).collect();
+    let found: Vec<(String, Slot)> = found.into_iter().map(|(name, soft)| (lossy(name), soft)).collect();
+    assert_eq!(found, expected, "{text:?}");
 }

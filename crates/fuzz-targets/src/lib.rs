@@ -59,6 +59,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "podman_store", run: source_docker::fuzzing::store },
     Target { name: "pressure", run: kernel::pressure },
     Target { name: "proc_cgroup", run: paths::proc_cgroup },
+    Target { name: "proc_limits", run: kernel::proc_limits },
     Target { name: "proc_stat", run: kernel::proc_stat },
     Target { name: "process", run: runtime_metrics::fuzzing::process },
     Target { name: "query", run: exporter_toolkit::fuzzing::query },

@@ -154,8 +154,8 @@ mod tests {
         assert_eq!(error(&[("profile", "nativ")]), "unknown profile \"nativ\": ask for native, cadvisor");
         assert_eq!(
             error(&[("collect[]", "cpu"), ("collect[]", "disk")]),
-            "unknown group \"disk\" in collect[]: ask for state, cpu, cpu_detail, memory, memory_detail, io, network, pids, pressure, \
-             filesystem, host, engine, engine_disk, exporter, standard, all"
+            "unknown group \"disk\" in collect[]: ask for state, cpu, cpu_detail, memory, memory_detail, io, network, pids, \
+             processes, pressure, filesystem, host, engine, engine_disk, exporter, standard, all"
         );
         assert_eq!(
             error(&[("collect[]", "filesystem")]),

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::harness::{Container, Exporter, Kernel, Page, Scope, leave_out, program, tells_time};
 
+mod processes;
 pub(crate) mod table;
 
 use table::{Kind, Reading, readings};

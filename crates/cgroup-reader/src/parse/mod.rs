@@ -11,7 +11,7 @@ mod table;
 
 pub use cpu_list::{cpu_count, cpu_list};
 pub use mountinfo::{Mount, mountinfo};
-pub use process::start_ticks;
+pub use process::{Task, TaskState, limits, start_ticks, task};
 pub use table::{DISKSTATS_COLUMNS, NET_DEV_COLUMNS, diskstats, nested, net_dev};
 
 use crate::key::{PsiLine, Scale, Units};

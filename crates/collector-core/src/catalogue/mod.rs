@@ -15,6 +15,7 @@ mod memory_detail;
 mod network;
 mod pids;
 mod pressure;
+mod processes;
 mod state;
 
 use std::sync::{Arc, LazyLock};
@@ -304,12 +305,15 @@ macro_rules! rows {
 }
 use rows;
 
+#[cfg(feature = "kernel")]
+pub(crate) use processes::ULIMITS;
+
 /// The row ids, by name.
 pub mod ids {
     pub use super::{
         cpu::ids::*, cpu_detail::ids::*, engine::ids::*, exporter::ids::*, filesystem::ids::*, host::ids::*,
         io::ids::*, memory::ids::*, memory_detail::ids::*, network::ids::*, pids::ids::*, pressure::ids::*,
-        state::ids::*,
+        processes::ids::*, state::ids::*,
     };
 }
 
@@ -325,7 +329,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     fn build() -> Self {
-        let files: [&'static [Row]; 13] = [
+        let files: [&'static [Row]; 14] = [
             state::ROWS,
             cpu::ROWS,
             memory::ROWS,
@@ -337,6 +341,7 @@ impl Catalogue {
             // Opt-in groups stand last of a container's, so that samples without them are short.
             memory_detail::ROWS,
             cpu_detail::ROWS,
+            processes::ROWS,
             host::ROWS,
             engine::ROWS,
             exporter::ROWS,

@@ -13,6 +13,7 @@ mod mounted;
 mod network;
 mod plan;
 mod probe;
+mod processes;
 mod root;
 mod walk;
 
@@ -98,6 +99,7 @@ struct Shared {
     walker: walk::Walker,
     devices: probe::Devices,
     machine: machine::Machine,
+    allowance: processes::Allowance,
 }
 
 impl std::fmt::Debug for Shared {
@@ -156,6 +158,7 @@ impl KernelSampler {
             walker: walk::Walker::start(options.layer_interval)?,
             devices: probe::Devices::new(&host),
             machine: machine::Machine::new(&options.roots),
+            allowance: processes::Allowance::default(),
             host,
             budget,
         };

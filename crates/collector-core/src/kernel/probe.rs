@@ -18,6 +18,7 @@ use super::{
     lock,
     network::Membership,
     plan::{Columns, PlanSet},
+    processes,
 };
 use crate::{
     Absence, Entry, Gone, Group, Groups, Probe, Reading, Sample,
@@ -236,6 +237,10 @@ impl Probe for KernelProbe {
         self.limits(groups, out);
         if groups.has(Group::Filesystem) {
             self.layer.fill(&shared.host, &shared.file_systems, &shared.walker, out);
+        }
+        if groups.has(Group::Processes) {
+            let (directories, init) = (self.handle.directories(), self.handle.process());
+            processes::fill(&shared.host, directories, init, &shared.allowance, out);
         }
         read.map_err(|_| Gone)
     }

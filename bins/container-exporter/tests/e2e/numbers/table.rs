@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::processes;
 use crate::harness::{Kernel, key, number};
 
 /// How a value is compared.
@@ -24,7 +25,7 @@ pub(super) struct Reading {
 }
 
 /// A metric with one value for a container; `None` where this version of cgroups has no such number.
-type Row = (&'static str, Kind, fn(&Kernel) -> Option<f64>);
+pub(super) type Row = (&'static str, Kind, fn(&Kernel) -> Option<f64>);
 
 const NANOS: f64 = 1e9;
 const MICROS: f64 = 1e6;
@@ -213,14 +214,18 @@ const IO: &[(&str, &str, &str, &str)] = &[
 
 /// Every name that [`readings`] can give, on one version or the other.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    let rows = ROWS.iter().map(|row| row.0);
-    rows.chain([FAULTS]).chain(NETWORK.iter().map(|row| row.0)).chain(IO.iter().map(|row| row.0))
+    let rows = ROWS.iter().chain(processes::ROWS).map(|row| row.0);
+    rows.chain([FAULTS])
+        .chain(processes::FAMILIES)
+        .chain(NETWORK.iter().map(|row| row.0))
+        .chain(IO.iter().map(|row| row.0))
 }
 
 /// Every value that the kernel has of a container now.
 pub(super) fn readings(kernel: &Kernel) -> Vec<Reading> {
     let mut all: Vec<Reading> = ROWS
         .iter()
+        .chain(processes::ROWS)
         .filter_map(|(name, kind, read)| {
             Some(Reading { name, labels: Vec::new(), kind: *kind, value: read(kernel)? })
         })
@@ -234,6 +239,7 @@ pub(super) fn readings(kernel: &Kernel) -> Vec<Reading> {
             value,
         }));
     }
+    processes::add(kernel, &mut all);
     network(kernel, &mut all);
     for (name, file, word, io_key) in IO {
         for (device, value) in by_device(kernel, file, word, io_key) {
@@ -316,7 +322,7 @@ fn hits(k: &Kernel) -> Option<f64> {
     k.v1("memory", "memory.failcnt").as_deref().and_then(number).or_else(|| v2(k, "memory.events", "max"))
 }
 
-fn pids(k: &Kernel, file: &str) -> Option<f64> {
+pub(super) fn pids(k: &Kernel, file: &str) -> Option<f64> {
     let text = k.v1("pids", file).or_else(|| k.v2(file))?;
     if text.trim() == "max" { Some(0.0) } else { number(&text) }
 }
