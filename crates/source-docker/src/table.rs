@@ -96,7 +96,8 @@ pub(crate) struct Table {
     later: VecDeque<ContainerId>,
     events: u64,
     events_at_list: u64,
-    removed_since_list: HashSet<ContainerId>,
+    /// What was removed while a list is on its way, which may still have it.
+    removed_since_list: Option<HashSet<ContainerId>>,
     /// What the last two lists no longer had: told as gone, while its last events may still be under way.
     gone_by_list: [HashSet<ContainerId>; 2],
     /// Running containers that the next whole list waits for.
@@ -126,7 +127,7 @@ impl Table {
             later: VecDeque::new(),
             events: 0,
             events_at_list: 0,
-            removed_since_list: HashSet::new(),
+            removed_since_list: None,
             gone_by_list: Default::default(),
             held: None,
             malformed: 0,
@@ -141,6 +142,7 @@ impl Table {
         self.urgent.clear();
         self.later.clear();
         self.held = None;
+        self.removed_since_list = None;
         for entry in self.entries.values_mut() {
             entry.detailed = false;
             entry.inspect = Inspect::Idle;
@@ -191,7 +193,9 @@ impl Table {
     }
 
     fn removed(&mut self, id: &ContainerId) -> Option<Change> {
-        self.removed_since_list.insert(id.clone());
+        if let Some(removed) = &mut self.removed_since_list {
+            removed.insert(id.clone());
+        }
         if let Some(held) = &mut self.held {
             held.remove(id);
         }
@@ -278,18 +282,19 @@ impl Table {
     /// A list is asked for now: events from here on know better than it.
     pub(crate) fn list_asked(&mut self) {
         self.events_at_list = self.events;
-        self.removed_since_list.clear();
+        self.removed_since_list = Some(HashSet::new());
     }
 
     /// Takes a list. [`Table::whole`] is due when nothing is [held](Table::is_holding) any more.
     pub(crate) fn listed(&mut self, list: List, now: SystemTime) {
         self.malformed += list.nameless.saturating_sub(self.nameless);
         self.nameless = list.nameless;
+        let removed = self.removed_since_list.take().unwrap_or_default();
         let mut listed = HashSet::with_capacity(list.containers.len());
         let mut unclear = Vec::new();
         for seen in self.bounded(list.containers) {
             let id = seen.container.id.clone();
-            if self.removed_since_list.contains(&id) || !listed.insert(id.clone()) {
+            if removed.contains(&id) || !listed.insert(id.clone()) {
                 continue;
             }
             let malformed = seen.malformed;

@@ -226,6 +226,23 @@ fn what_was_only_listed_says_so_until_its_inspect_came_or_failed() {
 }
 
 #[test]
+fn removals_are_kept_only_while_a_list_is_on_its_way() {
+    let mut table = Table::new(OWNER, 10);
+    table.list_asked();
+    table.event(&event(Kind::Removed, 5));
+    table.listed(listed(State::Running, "Up 5 seconds"), at(20));
+    assert!(
+        matches!(table.whole(), Change::Listed(list) if list.is_empty()),
+        "the list is older than its removal"
+    );
+    table.event(&event(Kind::Removed, 30));
+    assert_eq!(
+        table.removed_since_list, None,
+        "or each container that ever was would cost memory until the next list"
+    );
+}
+
+#[test]
 fn every_recorded_event_is_understood() {
     let mut table = Table::new(OWNER, 100);
     let mut known = 0;
