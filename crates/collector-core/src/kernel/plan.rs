@@ -90,6 +90,9 @@ impl PlanSet {
     }
 }
 
+/// Most plans that are kept. Requests choose groups: whoever asks for ever other ones costs time, not memory.
+const PLANS_MAX: usize = 32;
+
 /// Plans by groups: compiled when first asked for.
 #[derive(Debug)]
 pub(super) struct Plans {
@@ -106,6 +109,9 @@ impl Plans {
 
     pub(super) fn containers(&self, groups: Groups) -> Arc<PlanSet> {
         let mut plans = lock(&self.containers);
+        if plans.len() >= PLANS_MAX && !plans.contains_key(&groups) {
+            plans.clear();
+        }
         let plan = plans
             .entry(groups)
             .or_insert_with(|| Arc::new(PlanSet::compile(self.version, groups, Entity::Container)));
@@ -130,5 +136,26 @@ impl Plans {
             }
         }
         self.host.fill(&slots, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_choice_of_groups_makes_the_plans_many() {
+        let plans = Plans::new(Version::V2);
+        let standard = plans.containers(Groups::standard());
+        assert!(Arc::ptr_eq(&standard, &plans.containers(Groups::standard())), "compiled once");
+        let mut chosen = Groups::NONE;
+        for one in Group::ALL {
+            for other in Group::ALL {
+                chosen = Groups::NONE.with(one).with(other);
+                plans.containers(chosen);
+                assert!(lock(&plans.containers).len() <= PLANS_MAX);
+            }
+        }
+        assert!(Arc::ptr_eq(&plans.containers(chosen), &plans.containers(chosen)));
     }
 }
