@@ -43,6 +43,7 @@ const FLOORS: &[(&str, Role)] = &[
     ("collector-core", Role::Library(2)),
     ("exporter-toolkit", Role::Library(2)),
     ("otlp-client", Role::Library(2)),
+    ("gpu-reader", Role::Library(3)),
     ("source-docker", Role::Source),
     ("source-cgroup", Role::Source),
     ("source-sim", Role::Source),
@@ -78,6 +79,13 @@ const FENCES: &[Fence] = &[
         allowed: &["source-docker"],
         binaries: true,
         reason: "one crate knows the engine's API and its traps",
+    },
+    Fence {
+        package: "nvml-wrapper",
+        prefix: true,
+        allowed: &["gpu-reader"],
+        binaries: true,
+        reason: "one crate knows the driver's library and its traps",
     },
     Fence {
         package: "opentelemetry",

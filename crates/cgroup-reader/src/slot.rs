@@ -42,15 +42,24 @@ pub enum Absence {
     NotInspected,
     /// The numbers come from the engine's stats API, which has no such number.
     NotInStatsApi,
-    /// The numbers come from the engine's stats API, and the newest are too old to be shown.
+    /// The numbers are looked for in the background (the engine's stats API, a GPU's library), and the newest are too old to
+    /// be shown.
     Stale,
     /// There is more to look at than a collection has time for: processes, threads, descriptors, sockets.
     TooMany,
+    /// This build of the program leaves out what would read it.
+    NotBuilt,
+    /// A GPU's management library is not there, or not fit.
+    NoLibrary,
+    /// The library is there, and no driver of the kernel's answers it.
+    NoDriver,
+    /// The device, or its library, does not tell it.
+    NotSupported,
 }
 
 impl Absence {
     /// Every reason, in declaration order.
-    pub const ALL: [Absence; 20] = [
+    pub const ALL: [Absence; 24] = [
         Absence::NoController,
         Absence::NoFile,
         Absence::NoKey,
@@ -71,6 +80,10 @@ impl Absence {
         Absence::NotInStatsApi,
         Absence::Stale,
         Absence::TooMany,
+        Absence::NotBuilt,
+        Absence::NoLibrary,
+        Absence::NoDriver,
+        Absence::NotSupported,
     ];
 
     /// The reason in `snake_case`.
@@ -97,6 +110,10 @@ impl Absence {
             Absence::NotInStatsApi => "not_in_stats_api",
             Absence::Stale => "stale",
             Absence::TooMany => "too_many",
+            Absence::NotBuilt => "not_built",
+            Absence::NoLibrary => "no_library",
+            Absence::NoDriver => "no_driver",
+            Absence::NotSupported => "not_supported",
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum Group {
     Pressure,
     /// The writable layer.
     Filesystem,
+    /// Graphics processors, by container and for the host.
+    Gpu,
     /// State, health, start time, restarts: what the engine knows.
     State,
     /// The host itself and what is counted over all containers.
@@ -38,7 +40,7 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the pages.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::State,
         Self::Cpu,
         Self::CpuDetail,
@@ -50,6 +52,7 @@ impl Group {
         Self::Processes,
         Self::Pressure,
         Self::Filesystem,
+        Self::Gpu,
         Self::Host,
         Self::Engine,
         Self::EngineDisk,
@@ -70,6 +73,7 @@ impl Group {
             Self::Processes => "processes",
             Self::Pressure => "pressure",
             Self::Filesystem => "filesystem",
+            Self::Gpu => "gpu",
             Self::State => "state",
             Self::Host => "host",
             Self::Engine => "engine",
@@ -89,7 +93,12 @@ impl Group {
     pub const fn is_standard(self) -> bool {
         let opt_in = matches!(
             self,
-            Self::CpuDetail | Self::MemoryDetail | Self::Processes | Self::Engine | Self::EngineDisk
+            Self::CpuDetail
+                | Self::MemoryDetail
+                | Self::Processes
+                | Self::Gpu
+                | Self::Engine
+                | Self::EngineDisk
         );
         !opt_in
     }

@@ -48,6 +48,7 @@ compile_error!(
     "collector-core's feature `kernel` reads Linux cgroups: build it for Linux, or without the feature"
 );
 
+mod accelerators;
 pub mod catalogue;
 #[cfg(feature = "collector")]
 mod collector;
@@ -63,6 +64,7 @@ pub mod select;
 mod snapshot;
 mod source;
 
+pub use accelerators::{Accelerator, AcceleratorProcess, AcceleratorUse, Accelerators, EngineTime};
 #[cfg(feature = "collector")]
 pub use collector::{Additions, Collector, Options, OwnMetrics, Request, SourceReport};
 pub use group::{Group, Groups};

@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(
             error(&[("collect[]", "cpu"), ("collect[]", "disk")]),
             "unknown group \"disk\" in collect[]: ask for state, cpu, cpu_detail, memory, memory_detail, io, network, pids, \
-             processes, pressure, filesystem, host, engine, engine_disk, exporter, standard, all"
+             processes, pressure, filesystem, gpu, host, engine, engine_disk, exporter, standard, all"
         );
         assert_eq!(
             error(&[("collect[]", "filesystem")]),

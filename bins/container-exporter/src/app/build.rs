@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use cgroup_reader::{Host, Roots};
 use collector_core::{
-    Collector, Inventory, KernelOptions, MountedSampler, Options as CollectorOptions, labels::LabelPolicy,
+    Accelerators, Collector, Inventory, KernelOptions, MountedSampler, Options as CollectorOptions,
+    labels::LabelPolicy,
 };
 use exporter_toolkit::Stats;
 use metric_schema::MetricDef;
@@ -63,6 +64,7 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     kernel.roots = roots(settings);
     kernel.fds_max = settings.limits.fds;
     kernel.layer_interval = settings.metrics.filesystem_interval;
+    kernel.accelerators = accelerators(settings);
     let sampler = MountedSampler::start(kernel)?;
     let host = describe(sampler.host().as_ref());
     let wanted = if settings.source == Source::Cgroup { Vec::new() } else { engines::wanted(settings) };
@@ -73,6 +75,20 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     let collector = Collector::start(options, inventories, sampler.clone(), own_metrics);
     users::follow(settings, &collector, sampler, followed);
     Ok(Parts { collector, stats, otlp, host: Some(host), is_engine_named })
+}
+
+/// Who tells of GPUs, where this build has it. Nothing is loaded before somebody asks for the group.
+#[cfg(feature = "gpu")]
+fn accelerators(settings: &Settings) -> Option<Arc<dyn Accelerators>> {
+    let mut options = gpu_reader::Options::default();
+    options.proc.clone_from(&settings.cgroup.proc_root);
+    Some(Arc::new(gpu_reader::NvidiaGpus::new(options)))
+}
+
+/// This build leaves it out.
+#[cfg(not(feature = "gpu"))]
+const fn accelerators(_: &Settings) -> Option<Arc<dyn Accelerators>> {
+    None
 }
 
 fn roots(settings: &Settings) -> Roots {

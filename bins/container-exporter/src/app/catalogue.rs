@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use cgroup_reader::{At, Field, Place, PsiLine, SourceKey};
 use collector_core::Group;
-use collector_core::catalogue::{self, Row, Source};
+use collector_core::catalogue::{self, Dimension, Row, Source};
 use metric_schema::{MetricDef, Origin, Values};
 use runtime_metrics::catalogue as runtime;
 use serde_json::json;
@@ -106,6 +106,7 @@ fn source(row: &Row) -> String {
         Source::Key(key) | Source::PerKey(_, key) => of(key),
         Source::Derived(_) => "computed from other rows".to_owned(),
         Source::Engine(_) | Source::StateSet(_) | Source::Info(_) => "the engine".to_owned(),
+        Source::SamplerTable(Dimension::Gpu) => "the GPU's library (NVML)".to_owned(),
         Source::Sampler | Source::SamplerTable(_) => "several kernel files".to_owned(),
         Source::Collector | Source::CollectorTable(_) => "kept by the exporter".to_owned(),
         _ => String::new(),
@@ -167,6 +168,11 @@ fn about(group: Group) -> String {
         _ = writeln!(
             text,
             "\nOpt-in: `metrics.groups = [\"standard\", \"{name}\"]`, or `?collect[]={name}`."
+        );
+    }
+    if group == Group::Gpu {
+        text.push_str(
+            "\nOnly in a build with the feature `gpu` (`cargo build --release --features gpu`), else absent with the reason `not_built`: [gpus.md](gpus.md).\n",
         );
     }
     if let Some(micros) = cost(group) {

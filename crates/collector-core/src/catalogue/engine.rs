@@ -52,7 +52,7 @@ const fn row(group: Group, def: MetricDef, dimension: Dimension) -> Row {
     Row::new(group, Entity::Exporter, def, Source::CollectorTable(dimension))
 }
 
-rows! { super::host::END;
+rows! { super::gpu_host::END;
     ENGINE_OBJECTS = row(Group::Engine,
         MetricDef::up_down("engine.objects", Unit::Count("{object}"), G,
             "Images, containers, volumes and networks that the engine holds, whoever uses them.").by(BY_OBJECT),

@@ -41,7 +41,7 @@ const fn psi(file: &'static str, line: PsiLine) -> Source {
     Source::Key(SourceKey::same(At::system(file, Field::Psi(line), Scale::MicrosToNanos)))
 }
 
-rows! { super::processes::END;
+rows! { super::gpu::END;
     CONTAINER_COUNT = Row::host(
         MetricDef::up_down("container.count", Unit::Count("{container}"), G, "Containers by state; systemd units are none.").by(STATE),
         Source::CollectorTable(Dimension::State));

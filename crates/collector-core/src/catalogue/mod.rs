@@ -8,6 +8,8 @@ mod cpu_detail;
 mod engine;
 mod exporter;
 mod filesystem;
+mod gpu;
+mod gpu_host;
 mod host;
 mod io;
 mod memory;
@@ -86,11 +88,13 @@ pub enum Dimension {
     EngineAnswer,
     /// An image that an engine holds.
     Image,
+    /// A GPU, or a part of one.
+    Gpu,
 }
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Device,
         Self::Interface,
         Self::Filesystem,
@@ -108,6 +112,7 @@ impl Dimension {
         Self::EngineDisk,
         Self::EngineAnswer,
         Self::Image,
+        Self::Gpu,
     ];
 
     /// The label names, in the order of an entry's label values. A row shows those that its attributes name.
@@ -135,6 +140,7 @@ impl Dimension {
             Self::EngineDisk => &["source", "type", "reclaimable"],
             Self::EngineAnswer => &["source", "question", "reason"],
             Self::Image => &["source", "image_id", "image", "digest"],
+            Self::Gpu => &["gpu", "model", "make", "acc_id"],
         }
     }
 }
@@ -311,9 +317,9 @@ pub(crate) use processes::ULIMITS;
 /// The row ids, by name.
 pub mod ids {
     pub use super::{
-        cpu::ids::*, cpu_detail::ids::*, engine::ids::*, exporter::ids::*, filesystem::ids::*, host::ids::*,
-        io::ids::*, memory::ids::*, memory_detail::ids::*, network::ids::*, pids::ids::*, pressure::ids::*,
-        processes::ids::*, state::ids::*,
+        cpu::ids::*, cpu_detail::ids::*, engine::ids::*, exporter::ids::*, filesystem::ids::*, gpu::ids::*,
+        gpu_host::ids::*, host::ids::*, io::ids::*, memory::ids::*, memory_detail::ids::*, network::ids::*,
+        pids::ids::*, pressure::ids::*, processes::ids::*, state::ids::*,
     };
 }
 
@@ -329,7 +335,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     fn build() -> Self {
-        let files: [&'static [Row]; 14] = [
+        let files: [&'static [Row]; 16] = [
             state::ROWS,
             cpu::ROWS,
             memory::ROWS,
@@ -342,7 +348,9 @@ impl Catalogue {
             memory_detail::ROWS,
             cpu_detail::ROWS,
             processes::ROWS,
+            gpu::ROWS,
             host::ROWS,
+            gpu_host::ROWS,
             engine::ROWS,
             exporter::ROWS,
         ];

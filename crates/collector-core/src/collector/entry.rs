@@ -553,7 +553,7 @@ fn is_another_run(old: &Container, new: &Container) -> bool {
 /// A sample of which nothing could be read, tables included.
 pub(super) fn absent(reason: Absence, groups: Groups) -> Sample {
     let mut sample = Sample::of_container(reason, groups);
-    for dimension in [Dimension::Device, Dimension::Interface, Dimension::Filesystem] {
+    for dimension in [Dimension::Device, Dimension::Interface, Dimension::Filesystem, Dimension::Gpu] {
         sample.table_mut(dimension).absence = Some(reason);
     }
     sample

@@ -4,6 +4,7 @@
 //! container's open files; everything that needs more than its own files (limits of ancestors, the writable layer, who owns
 //! a network namespace) is kept here and shared by all probes.
 
+mod accelerators;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod layer;
@@ -34,8 +35,8 @@ use cgroup_reader::{
 };
 
 use crate::{
-    Absence, Container, ContainerId, Group, Groups, OnSignal, OnTree, Probe, Sample, Sampler, Signal,
-    source::TreeChange,
+    Absence, Accelerators, Container, ContainerId, Group, Groups, OnSignal, OnTree, Probe, Sample, Sampler,
+    Signal, source::TreeChange,
 };
 pub use mounted::MountedSampler;
 use plan::Plans;
@@ -51,11 +52,18 @@ pub struct KernelOptions {
     pub fds_max: Option<usize>,
     /// Writable layers are walked at most this often.
     pub layer_interval: Duration,
+    /// Who tells of GPUs; `None` where the program is built without.
+    pub accelerators: Option<Arc<dyn Accelerators>>,
 }
 
 impl Default for KernelOptions {
     fn default() -> Self {
-        Self { roots: Roots::default(), fds_max: None, layer_interval: Duration::from_secs(600) }
+        Self {
+            roots: Roots::default(),
+            fds_max: None,
+            layer_interval: Duration::from_secs(600),
+            accelerators: None,
+        }
     }
 }
 
@@ -100,6 +108,7 @@ struct Shared {
     devices: probe::Devices,
     machine: machine::Machine,
     allowance: processes::Allowance,
+    accelerators: accelerators::Source,
 }
 
 impl std::fmt::Debug for Shared {
@@ -159,6 +168,7 @@ impl KernelSampler {
             devices: probe::Devices::new(&host),
             machine: machine::Machine::new(&options.roots),
             allowance: processes::Allowance::default(),
+            accelerators: accelerators::Source::new(options.accelerators.clone(), &host),
             host,
             budget,
         };
@@ -284,6 +294,9 @@ impl Sampler for KernelSampler {
         if groups.has(Group::Host) {
             self.shared.plans.read_host(&self.shared.host, out);
             self.shared.machine.fill(out);
+        }
+        if groups.has(Group::Gpu) {
+            self.shared.accelerators.fill_host(out);
         }
     }
 

@@ -13,6 +13,7 @@ use cgroup_reader::{CgroupPath, Controller, Handle, Host, Slot, Table, Version, 
 
 use super::{
     Shared,
+    accelerators::Own,
     layer::Layer,
     limits::Slow,
     lock,
@@ -37,6 +38,7 @@ pub(super) struct KernelProbe {
     token: u64,
     handle: Handle,
     cgroup: Arc<str>,
+    own: Own,
     watch: Watch,
     network: Membership,
     /// What the handle was told of its network.
@@ -72,10 +74,23 @@ impl KernelProbe {
         };
         let cgroup = controllers.into_iter().find_map(|controller| path.get(controller)).unwrap_or("/");
         let cgroup = Arc::from(cgroup);
+        let own = Own::new(path);
         let network_absence = shared.namespaces.absence(token, network, Instant::now());
         handle.set_network_absence(network_absence);
         let layer = Layer::new(token, handle.process());
-        Self { shared, token, handle, cgroup, watch, network, network_absence, layer, plan: None, slow: None }
+        Self {
+            shared,
+            token,
+            handle,
+            cgroup,
+            own,
+            watch,
+            network,
+            network_absence,
+            layer,
+            plan: None,
+            slow: None,
+        }
     }
 
     fn plan(&mut self, groups: Groups) -> Arc<PlanSet> {
@@ -241,6 +256,9 @@ impl Probe for KernelProbe {
         if groups.has(Group::Processes) {
             let (directories, init) = (self.handle.directories(), self.handle.process());
             processes::fill(&shared.host, directories, init, &shared.allowance, out);
+        }
+        if groups.has(Group::Gpu) {
+            shared.accelerators.fill(&self.own, out);
         }
         read.map_err(|_| Gone)
     }

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test program uses its part")]
 
 pub(crate) mod dump;
+mod gpus;
 
 use std::{
     fs,
@@ -150,6 +151,7 @@ impl Machine {
             NAMES.iter().zip(&processes).map(|(name, process)| container(name, process.pid())).collect();
         let mut options = KernelOptions::default();
         options.roots = Roots::under(tree.root());
+        options.accelerators = Some(Arc::new(gpus::Gpus::of(&tree, &processes)));
         let sampler = Arc::new(KernelSampler::start(&options).expect("a host"));
         let (changes, told) = mpsc::unbounded_channel();
         let script = Arc::new(Script { changes: Mutex::new(Some(told)) });

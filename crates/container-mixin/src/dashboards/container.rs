@@ -1,7 +1,7 @@
 //! L3: one container. What does it do, what holds it back, when did it restart or die?
 
 use collector_core::Group;
-use collector_core::catalogue::{RowId, ids};
+use collector_core::catalogue::{Entity, RowId, ids};
 use mixin::dashboard::{Color, Dashboard, Mapping, Panel, Query, Section, Shown, Variable};
 use mixin::{Profile, Window, scalar_time};
 
@@ -33,7 +33,7 @@ pub(super) fn dashboard(_: Profile) -> Dashboard {
         .fold(dashboard, |dashboard, group| {
             let asked = if group.is_standard() { "" } else { ", where it is switched on" };
             let title = format!("Every metric: {}{asked}", group.as_str());
-            dashboard.section(Section::collapsed(title, rows_of(group)))
+            dashboard.section(Section::collapsed(title, rows_of(group, Entity::Container)))
         })
 }
 

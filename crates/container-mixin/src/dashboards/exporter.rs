@@ -1,7 +1,7 @@
 //! L4: the exporter, live. Does it see everything, in time, and at what cost?
 
 use collector_core::Group;
-use collector_core::catalogue::ids;
+use collector_core::catalogue::{Entity, ids};
 use metric_schema::MetricDef;
 use mixin::dashboard::{Color, Dashboard, Panel, Query, Section, Shown};
 use mixin::target::{SCRAPE_DURATION, SCRAPE_SAMPLES};
@@ -25,14 +25,14 @@ pub(super) fn dashboard(_: Profile) -> Dashboard {
     .section(Section::open("Engines and what is absent", engines()))
     .section(Section::open("What it costs", costs()))
     .section(Section::collapsed("OTLP", otlp()))
-    .section(Section::collapsed("Every metric of the exporter", rows_of(Group::Exporter)))
+    .section(Section::collapsed("Every metric of the exporter", rows_of(Group::Exporter, Entity::Exporter)))
     .section(Section::collapsed("Every metric of engines, where it is switched on", of_engines()))
     .section(Section::collapsed("Every metric of the process", rows(catalogue::PROCESS)))
     .section(Section::collapsed("Every metric of the runtime", rows(catalogue::RUNTIME)))
 }
 
 fn of_engines() -> Vec<Panel> {
-    [rows_of(Group::Engine), rows_of(Group::EngineDisk)].concat()
+    [Group::Engine, Group::EngineDisk].map(|group| rows_of(group, Entity::Exporter)).concat()
 }
 
 fn now() -> Vec<Panel> {

@@ -1,7 +1,7 @@
 //! L2: a host. Which resource is short, and who uses it? Use, saturation and errors of each resource.
 
 use collector_core::Group;
-use collector_core::catalogue::ids;
+use collector_core::catalogue::{Entity, ids};
 use mixin::dashboard::{Dashboard, Panel, Query, Section, Shown};
 use mixin::{Profile, Window};
 
@@ -22,7 +22,11 @@ pub(super) fn dashboard(profile: Profile) -> Dashboard {
         .section(Section::collapsed("Disk: use, waiting, space", disk_panels(profile)))
         .section(Section::collapsed("Network: use, errors", network_panels(profile)))
         .section(Section::collapsed("Containers", [containers()]))
-        .section(Section::collapsed("Every metric of the host", rows_of(Group::Host)))
+        .section(Section::collapsed("Every metric of the host", rows_of(Group::Host, Entity::Host)))
+        .section(Section::collapsed(
+            "Every metric of GPUs, where it is switched on",
+            rows_of(Group::Gpu, Entity::Host),
+        ))
 }
 
 fn now() -> Vec<Panel> {

@@ -159,8 +159,10 @@ pub(super) fn with_events(dashboard: Dashboard) -> Dashboard {
 }
 
 /// The panels that the rows of a group imply, in the catalogue's order: a new row has its panel here.
-pub(super) fn rows_of(group: Group) -> Vec<Panel> {
-    let shown = |row: &&catalogue::Row| row.group == group && !row.hidden && row.def.only_aliased.is_none();
+pub(super) fn rows_of(group: Group, entity: Entity) -> Vec<Panel> {
+    let shown = |row: &&catalogue::Row| {
+        row.group == group && row.entity == entity && !row.hidden && row.def.only_aliased.is_none()
+    };
     let rows = catalogue::get().iter().filter(|(_, row)| shown(row));
     rows.map(|(id, row)| {
         let by = if row.entity == Entity::Container { CONTAINER } else { HOST };

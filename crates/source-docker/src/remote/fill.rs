@@ -25,6 +25,7 @@ pub(crate) fn absent(reason: Absence, groups: Groups, out: &mut Sample) {
         (Group::Io, Dimension::Device),
         (Group::Network, Dimension::Interface),
         (Group::Filesystem, Dimension::Filesystem),
+        (Group::Gpu, Dimension::Gpu),
     ];
     for (group, dimension) in tables {
         if groups.has(group) {
