@@ -10,7 +10,10 @@ use std::{
     env, fs,
 };
 
-use collector_core::catalogue::{self, Entity, Source};
+use collector_core::{
+    Group, Groups,
+    catalogue::{self, Dimension, Entity, Source},
+};
 use kernel_support::{HOSTS, Machine, dump, fixture};
 
 #[tokio::test]
@@ -126,4 +129,14 @@ fn versions_agree_on_the_names() {
         .chain(v2.difference(&v1).map(|name| ("v2", name.as_str())))
         .collect();
     assert_eq!(found, one);
+}
+
+/// The host's GPUs belong to that group, and not to the host's other numbers.
+#[tokio::test]
+async fn the_hosts_gpus_come_with_their_group() {
+    let machine = Machine::start("v2-6.12").await;
+    let machine = &machine;
+    let gpus = |groups| async move { machine.collect(groups).await.host.table(Dimension::Gpu).entries.len() };
+    assert_eq!(gpus(Groups::NONE.with(Group::Gpu)).await, 2);
+    assert_eq!(gpus(Groups::standard()).await, 0);
 }

@@ -275,7 +275,7 @@ impl Shared {
             );
             return Some(sample);
         }
-        if groups.has(Group::Host) {
+        if groups.has(Group::Host) || groups.has(Group::Gpu) {
             self.sampler.host(groups, &mut sample);
         }
         Some(sample)
