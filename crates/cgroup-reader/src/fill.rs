@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::key::{Controller, Field, Place, PsiLine, Scale, Units, Version};
+use crate::key::{Controller, Field, Place, Scale, Units, Version};
 use crate::parse::{self, DISKSTATS_COLUMNS, Malformed, NET_DEV_COLUMNS};
 use crate::slot::{Absence, Slot, Table};
 
@@ -22,6 +22,10 @@ enum Format {
     Nested,
     /// v1 `blkio.*`: no device at all means that the kernel does not count.
     NestedCounted,
+    /// One value a line.
+    Pairs,
+    /// By memory node.
+    Numa,
     NetDev,
     Diskstats,
 }
@@ -83,6 +87,9 @@ impl FileFill {
         let format = match place {
             Place::Proc("net/dev") | Place::System("net/dev") => Format::NetDev,
             Place::System("diskstats") => Format::Diskstats,
+            Place::Cgroup(Controller::Misc | Controller::Dmem, _) => Format::Pairs,
+            Place::Cgroup(Controller::Blkio, file) if file.ends_with("_device") => Format::Pairs,
+            Place::Cgroup(Controller::Memory, "memory.numa_stat") => Format::Numa,
             Place::Cgroup(Controller::Blkio, _) if version == Version::V1 => Format::NestedCounted,
             _ => Format::Nested,
         };
@@ -108,7 +115,7 @@ impl FileFill {
         let position = match self.format {
             Format::NetDev => NET_DEV_COLUMNS.iter().position(|known| *known == name),
             Format::Diskstats => DISKSTATS_COLUMNS.iter().position(|known| *known == name),
-            Format::Nested | Format::NestedCounted => None,
+            Format::Nested | Format::NestedCounted | Format::Pairs | Format::Numa => None,
         };
         let want = ColumnWant { name, position, scale, column };
         match self.parts.iter_mut().find(|part| part.table == table) {
@@ -210,7 +217,14 @@ impl OtherWant {
                 Some(word) => parse::reading(word, self.scale, units),
                 None => Slot::Absent(Absence::Malformed),
             },
-            Field::Psi(line) => self.psi(bytes, line, units),
+            Field::Psi(line) => self.named(parse::psi_total(bytes, line), bytes.is_empty(), units),
+            Field::ProtocolPair(protocol, name) => {
+                self.named(parse::protocol_pair(bytes, protocol, name), bytes.is_empty(), units)
+            }
+            Field::NamedPair(protocol, name) => {
+                self.named(parse::named_pair(bytes, protocol, name), bytes.is_empty(), units)
+            }
+            Field::HexColumn(name) => self.named(parse::hex_column(bytes, name), bytes.is_empty(), units),
             Field::Lines => scaled(parse::lines(bytes).filter(|line| !line.is_empty()).count() as u64),
             Field::CpuList => match parse::cpu_count(bytes) {
                 // An unset v1 `cpuset.cpus` names none; a container on no CPU there cannot be.
@@ -222,12 +236,13 @@ impl OtherWant {
         }
     }
 
-    fn psi(&self, bytes: &[u8], line: PsiLine, units: Units) -> Slot {
-        match parse::psi_total(bytes, line) {
-            Ok(Some(total)) => {
-                self.scale.apply(total, units).map_or(Slot::Absent(Absence::Malformed), Slot::Value)
+    /// What was looked for by its name, which a file that is not empty may lack.
+    fn named(&self, found: Result<Option<u64>, Malformed>, is_empty: bool, units: Units) -> Slot {
+        match found {
+            Ok(Some(value)) => {
+                self.scale.apply(value, units).map_or(Slot::Absent(Absence::Malformed), Slot::Value)
             }
-            Ok(None) if bytes.is_empty() => Slot::Absent(Absence::Malformed),
+            Ok(None) if is_empty => Slot::Absent(Absence::Malformed),
             Ok(None) => Slot::Absent(Absence::NoKey),
             Err(Malformed) => Slot::Absent(Absence::Malformed),
         }
@@ -245,6 +260,8 @@ impl Part {
             Format::Diskstats => {
                 parse::diskstats(bytes, |name, cells| self.row(name, cells, units, table, &mut next))
             }
+            Format::Pairs => self.pairs(bytes, units, table),
+            Format::Numa => self.numa(bytes, units, table),
             Format::Nested | Format::NestedCounted => {
                 let devices = self.nested(bytes, units, table);
                 if format == Format::NestedCounted && devices == 0 {
@@ -300,6 +317,33 @@ impl Part {
             table.set(place, want.column, parse::reading(value, want.scale, units));
         });
         rows
+    }
+
+    fn pairs(&self, bytes: &[u8], units: Units, table: &mut Table) {
+        let mut next = 0;
+        parse::pairs(bytes, |key, value| {
+            for want in &self.columns {
+                let row = match (want.name, key.strip_suffix(want.name.as_bytes())) {
+                    ("", _) => Some(key),
+                    (_, rest) => rest.and_then(|rest| rest.strip_suffix(b".")),
+                };
+                let Some(place) = row.and_then(|row| table.place_of(row, next)) else { continue };
+                next = place + 1;
+                table.set(place, want.column, parse::reading(value, want.scale, units));
+            }
+        });
+    }
+
+    fn numa(&self, bytes: &[u8], units: Units, table: &mut Table) {
+        let mut next = 0;
+        parse::numa_stat(bytes, |node, kind, value| {
+            let wanted = self.columns.iter().filter(|want| want.name.as_bytes() == kind);
+            for want in wanted {
+                let Some(place) = table.place_of(node, next) else { return };
+                next = place + 1;
+                table.set(place, want.column, parse::reading(value, want.scale, units));
+            }
+        });
     }
 
     fn absent(&self, reason: Absence, table: &mut Table) {

@@ -112,6 +112,9 @@ impl Hierarchy {
     }
 }
 
+/// No architecture has more sizes of huge pages.
+const HUGE_PAGE_SIZES_MAX: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) roots: Roots,
@@ -300,6 +303,32 @@ impl Host {
     #[must_use]
     pub fn device_name(&self, major: u32, minor: u32) -> Option<String> {
         self.device_from_sys(major, minor).or_else(|| self.device_from_partitions(major, minor))
+    }
+
+    /// The sizes of huge pages that this kernel has, as it names the files of the controller `hugetlb`: `2MB`, `1GB`. None where
+    /// `/sys` cannot be seen.
+    #[must_use]
+    pub fn huge_page_sizes(&self) -> Vec<String> {
+        let cgroup = &self.inner.roots.cgroup;
+        let sys = if cgroup.ends_with("fs/cgroup") { cgroup.parent().and_then(Path::parent) } else { None };
+        let entries = sys.and_then(|sys| fs::read_dir(sys.join("kernel/mm/hugepages")).ok());
+        let mut kib: Vec<u64> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.ok()?.file_name();
+                name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()
+            })
+            .take(HUGE_PAGE_SIZES_MAX)
+            .collect();
+        kib.sort_unstable();
+        kib.into_iter()
+            .map(|kib| match kib {
+                0x10_0000.. => format!("{}GB", kib >> 20),
+                0x400.. => format!("{}MB", kib >> 10),
+                _ => format!("{kib}KB"),
+            })
+            .collect()
     }
 
     fn device_from_sys(&self, major: u32, minor: u32) -> Option<String> {

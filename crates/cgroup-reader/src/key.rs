@@ -42,6 +42,12 @@ pub enum Controller {
     Freezer,
     /// `hugetlb`.
     Hugetlb,
+    /// `rdma`.
+    Rdma,
+    /// `misc`.
+    Misc,
+    /// `dmem`: device memory; v2 only.
+    Dmem,
     /// Files of the v2 core (`cgroup.*`, `*.pressure`), which need no controller. On a v1 host they are read from the
     /// `unified` mount, if there is one.
     Core,
@@ -49,7 +55,7 @@ pub enum Controller {
 
 impl Controller {
     /// Every controller, in declaration order.
-    pub const ALL: [Controller; 9] = [
+    pub const ALL: [Controller; 12] = [
         Controller::Cpu,
         Controller::Cpuacct,
         Controller::Cpuset,
@@ -58,6 +64,9 @@ impl Controller {
         Controller::Pids,
         Controller::Freezer,
         Controller::Hugetlb,
+        Controller::Rdma,
+        Controller::Misc,
+        Controller::Dmem,
         Controller::Core,
     ];
 
@@ -73,6 +82,9 @@ impl Controller {
             Controller::Pids => "pids",
             Controller::Freezer => "freezer",
             Controller::Hugetlb => "hugetlb",
+            Controller::Rdma => "rdma",
+            Controller::Misc => "misc",
+            Controller::Dmem => "dmem",
             Controller::Core => "core",
         }
     }
@@ -87,6 +99,9 @@ impl Controller {
             Controller::Blkio => Some("io"),
             Controller::Pids => Some("pids"),
             Controller::Hugetlb => Some("hugetlb"),
+            Controller::Rdma => Some("rdma"),
+            Controller::Misc => Some("misc"),
+            Controller::Dmem => Some("dmem"),
             Controller::Freezer | Controller::Core => None,
         }
     }
@@ -103,6 +118,9 @@ impl Controller {
             "pids" => Controller::Pids,
             "freezer" => Controller::Freezer,
             "hugetlb" => Controller::Hugetlb,
+            "rdma" => Controller::Rdma,
+            "misc" => Controller::Misc,
+            "dmem" => Controller::Dmem,
             _ => return None,
         })
     }
@@ -170,12 +188,20 @@ pub enum Field {
     Index(usize),
     /// `total=` of a pressure line, microseconds.
     Psi(PsiLine),
-    /// A column of a per-key table: `rbytes` (`io.stat`), `Read` (v1 `blkio.*`), `rx_bytes` (`net/dev`). In tables only.
+    /// A column of a per-key table: `rbytes` (`io.stat`), `Read` (v1 `blkio.*`), `rx_bytes` (`net/dev`), `anon`
+    /// (`memory.numa_stat`, by node). In files with one value a line (`misc.*`, `dmem.*`, v1 `*_device`) what the key ends with
+    /// behind a dot: `max` of `sev.max 3`; empty for the whole key. In tables only.
     Column(&'static str),
     /// The number of non-empty lines: `cgroup.procs`.
     Lines,
     /// The number of CPUs in a list: `0-3,5` is 5.
     CpuList,
+    /// Protocol and name of a file with a line of names and one of numbers for each protocol: `net/snmp`, `net/netstat`.
+    ProtocolPair(&'static str, &'static str),
+    /// Protocol and name of a file with pairs of names and numbers behind each protocol: `net/sockstat`.
+    NamedPair(&'static str, &'static str),
+    /// A column of a file with a line of names and lines of hexadecimal numbers: `net/stat/nf_conntrack`.
+    HexColumn(&'static str),
 }
 
 /// How the kernel's number becomes ours: times are nanoseconds, sizes are bytes.

@@ -306,7 +306,8 @@ mod tests {
         ) {
             let fields = [
                 Field::Whole, Field::Key("cpu"), Field::KeyIndex("cpu", 3), Field::Index(1), Field::Psi(PsiLine::Some),
-                Field::Lines, Field::CpuList, Field::Column("Read"),
+                Field::Lines, Field::CpuList, Field::Column("Read"), Field::ProtocolPair("cpu", "Read"),
+                Field::NamedPair("cpu", "Read"), Field::HexColumn("Read"),
             ];
             let at = |place, field| SourceKey::same(At::new(place, field, Scale::UserHzToNanos));
             let scalars: Vec<_> = fields.into_iter().map(|field| at(Place::System("stat"), field)).zip(0..).collect();

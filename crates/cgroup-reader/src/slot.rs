@@ -45,7 +45,7 @@ pub enum Absence {
     /// The numbers are looked for in the background (the engine's stats API, a GPU's library), and the newest are too old to
     /// be shown.
     Stale,
-    /// There is more to look at than a collection has time for: processes, threads, descriptors, sockets.
+    /// There is more to look at than the bounds on number or time allow: processes, descriptors, files.
     TooMany,
     /// This build of the program leaves out what would read it.
     NotBuilt,
@@ -276,11 +276,12 @@ impl Table {
         self.absence = None;
     }
 
-    /// Notes that the file of one column is missing. If all are, the first reason is the table's.
+    /// Notes that the file of one column is missing. If all are, the first reason is the table's; that there is no such number
+    /// says less than why a file is missing.
     pub(crate) fn column_missing(&mut self, column: usize, reason: Absence) {
         self.set_column_absence(column, reason);
-        if !self.was_read {
-            self.absence.get_or_insert(reason);
+        if !self.was_read && matches!(self.absence, None | Some(Absence::NoSourceOnVersion)) {
+            self.absence = Some(reason);
         }
     }
 

@@ -12,10 +12,20 @@ pub enum Group {
     Memory,
     /// What memory is made of, boundaries beside the limit, events of the cgroup itself, swap in full.
     MemoryDetail,
+    /// Memory by node.
+    MemoryNuma,
+    /// Huge pages by size.
+    HugePages,
     /// Block I/O by device.
     Io,
+    /// Discards, io.cost and the limits that are set, by device.
+    IoDetail,
+    /// RDMA devices, the controller misc, device memory.
+    Resources,
     /// Network by interface.
     Network,
+    /// What a network namespace counts beside: protocols, errors, sockets by state.
+    NetworkDetail,
     /// Processes and threads.
     Pids,
     /// Every process looked at: threads by state, zombies, descriptors, sockets, limits.
@@ -24,6 +34,8 @@ pub enum Group {
     Pressure,
     /// The writable layer.
     Filesystem,
+    /// Volumes and bind mounts, the size of the log, how old what was walked is.
+    FilesystemDetail,
     /// Graphics processors, by container and for the host.
     Gpu,
     /// State, health, start time, restarts: what the engine knows.
@@ -40,18 +52,24 @@ pub enum Group {
 
 impl Group {
     /// Every group, in the order of the pages.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::State,
         Self::Cpu,
         Self::CpuDetail,
         Self::Memory,
         Self::MemoryDetail,
+        Self::MemoryNuma,
+        Self::HugePages,
         Self::Io,
+        Self::IoDetail,
+        Self::Resources,
         Self::Network,
+        Self::NetworkDetail,
         Self::Pids,
         Self::Processes,
         Self::Pressure,
         Self::Filesystem,
+        Self::FilesystemDetail,
         Self::Gpu,
         Self::Host,
         Self::Engine,
@@ -67,12 +85,18 @@ impl Group {
             Self::CpuDetail => "cpu_detail",
             Self::Memory => "memory",
             Self::MemoryDetail => "memory_detail",
+            Self::MemoryNuma => "memory_numa",
+            Self::HugePages => "huge_pages",
             Self::Io => "io",
+            Self::IoDetail => "io_detail",
+            Self::Resources => "resources",
             Self::Network => "network",
+            Self::NetworkDetail => "network_detail",
             Self::Pids => "pids",
             Self::Processes => "processes",
             Self::Pressure => "pressure",
             Self::Filesystem => "filesystem",
+            Self::FilesystemDetail => "filesystem_detail",
             Self::Gpu => "gpu",
             Self::State => "state",
             Self::Host => "host",
@@ -91,16 +115,21 @@ impl Group {
     /// Whether pages have it without being asked: it is cheap, and answers what most people ask. The others are opt-in.
     #[must_use]
     pub const fn is_standard(self) -> bool {
-        let opt_in = matches!(
+        !matches!(
             self,
             Self::CpuDetail
                 | Self::MemoryDetail
+                | Self::MemoryNuma
+                | Self::HugePages
+                | Self::IoDetail
+                | Self::Resources
+                | Self::NetworkDetail
                 | Self::Processes
+                | Self::FilesystemDetail
                 | Self::Gpu
                 | Self::Engine
                 | Self::EngineDisk
-        );
-        !opt_in
+        )
     }
 
     const fn bit(self) -> u32 {

@@ -73,7 +73,7 @@ pub use group::{Group, Groups};
 pub use kernel::fuzzing;
 #[cfg(all(feature = "kernel", target_os = "linux"))]
 pub use kernel::{KernelError, KernelOptions, KernelSampler, MountedSampler};
-pub use model::{Container, ContainerId, Engine, Health, Limits, Network, State};
+pub use model::{Container, ContainerId, Engine, Health, Limits, Mount, Network, State};
 pub use sample::{Absence, Entry, Reading, Sample, Table, Value};
 pub use snapshot::{ContainerSample, Snapshot};
 pub use source::{

@@ -178,6 +178,28 @@ pub struct Limits {
     pub pids: Option<Limit>,
 }
 
+/// A volume, bind mount or tmpfs: an entry of `Mounts` of the Engine API's inspect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mount {
+    /// `Destination`: where it is in the container.
+    pub destination: Arc<str>,
+    /// `Type`: `volume`, `bind`, `tmpfs`, ….
+    pub kind: Arc<str>,
+    /// `Name` of a volume.
+    pub name: Option<Arc<str>>,
+    /// `Source`: where it is on the engine's host.
+    pub source: Option<Arc<str>>,
+}
+
+impl Mount {
+    /// A mount of which only place and type are known.
+    #[must_use]
+    pub fn new(destination: &str, kind: &str) -> Self {
+        Self { destination: destination.into(), kind: kind.into(), name: None, source: None }
+    }
+}
+
 /// One container as its engine describes it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -227,6 +249,10 @@ pub struct Container {
     pub pod: Option<Arc<str>>,
     /// Owner of a rootless engine.
     pub uid: Option<u32>,
+    /// What is mounted into it.
+    pub mounts: Arc<[Mount]>,
+    /// `LogPath`: the file that its output is written to, on the engine's host.
+    pub log_path: Option<Arc<str>>,
     /// The systemd unit, as `systemctl` prints it, of what no engine runs.
     pub unit: Option<Arc<str>>,
     /// The systemd slice that the unit is in.
@@ -260,6 +286,8 @@ impl Container {
             awaits_inspect: false,
             pod: None,
             uid: None,
+            mounts: Arc::default(),
+            log_path: None,
             unit: None,
             slice: None,
         }

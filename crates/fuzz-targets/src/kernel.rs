@@ -12,18 +12,18 @@ const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 const MALFORMED: Slot = Slot::Absent(Absence::Malformed);
 
 /// What [`parse::number`] reads, the plain way.
-fn number(word: &str) -> Result<u64, Malformed> {
+pub(crate) fn number(word: &str) -> Result<u64, Malformed> {
     let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     let value = word.parse::<u64>().ok().filter(|value| digits && *value <= i64::MAX as u64);
     value.ok_or(Malformed)
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(BLANKS).filter(|word| !word.is_empty())
 }
 
 /// The lines as the kernel's readers see them: a last line needs no newline, a last newline begins no line.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.split('\n').filter(move |_| !text.is_empty())
 }
@@ -208,6 +208,63 @@ pub(crate) fn nested(data: &[u8]) {
                 }
             }
         }
+    }
+}
+
+/// Cells in the order of the file: of two of one row and column the last holds.
+type Cells = Vec<(String, &'static str, Slot)>;
+
+fn holds_cells(table: &Table, columns: &[&'static str], cells: &Cells) {
+    for row in table.iter() {
+        for (column, slot) in columns.iter().zip(&row.cells) {
+            let cell = cells.iter().rev().find(|cell| cell.0 == row.key && cell.1 == *column);
+            assert_eq!(
+                *slot,
+                cell.map_or(Slot::Absent(Absence::NoKey), |cell| cell.2),
+                "{column} of {}",
+                row.key
+            );
+        }
+    }
+    assert!(cells.iter().all(|cell| table.len() == Table::ROWS_MAX || table.get(&cell.0).is_some()));
+}
+
+/// `misc.*`, `dmem.*` and v1 `blkio.throttle.*_device`.
+pub(crate) fn pairs(data: &[u8]) {
+    const COLUMNS: [&str; 2] = ["", "max"];
+    for (file, table) in tables(Version::V2, Place::Cgroup(Controller::Misc, "file"), &COLUMNS, data) {
+        let Ok(text) = std::str::from_utf8(file) else { continue };
+        let mut cells = Cells::new();
+        for line in lines(text) {
+            let [key, value] = words(line).collect::<Vec<_>>()[..] else { continue };
+            cells.push((key.to_owned(), "", reading(value)));
+            if let Some(row) = key.strip_suffix(".max") {
+                cells.push((row.to_owned(), "max", reading(value)));
+            }
+        }
+        holds_cells(&table, &COLUMNS, &cells);
+    }
+}
+
+/// `memory.numa_stat`.
+pub(crate) fn numa_stat(data: &[u8]) {
+    const COLUMNS: [&str; 3] = ["anon", "file", "hierarchical_anon"];
+    for (file, table) in
+        tables(Version::V2, Place::Cgroup(Controller::Memory, "memory.numa_stat"), &COLUMNS, data)
+    {
+        let Ok(text) = std::str::from_utf8(file) else { continue };
+        let mut cells = Cells::new();
+        for line in lines(text) {
+            let mut words = words(line);
+            let kind = words.next().map(|first| first.split('=').next().unwrap_or(first));
+            let Some(column) = COLUMNS.iter().find(|column| kind == Some(**column)) else { continue };
+            for word in words {
+                let pair = word.strip_prefix('N').and_then(|word| word.split_once('='));
+                let Some((node, value)) = pair.filter(|(node, _)| number(node).is_ok()) else { continue };
+                cells.push((node.to_owned(), column, reading(value)));
+            }
+        }
+        holds_cells(&table, &COLUMNS, &cells);
     }
 }
 

@@ -13,6 +13,7 @@
 //! ```
 
 mod kernel;
+mod network;
 mod page;
 // The judge of the pages in exposition's own tests; it shares nothing with that crate.
 #[path = "../../exposition/tests/pages/parse/mod.rs"]
@@ -51,11 +52,15 @@ pub const TARGETS: &[Target] = &[
     Target { name: "machine", run: collector_core::fuzzing::machine },
     Target { name: "mountinfo", run: paths::mountinfo },
     Target { name: "nested", run: kernel::nested },
+    Target { name: "net_counts", run: network::counts },
     Target { name: "net_dev", run: kernel::net_dev },
+    Target { name: "net_sockets", run: network::sockets },
+    Target { name: "numa_stat", run: kernel::numa_stat },
     Target { name: "otlp_answer", run: otlp_client::fuzzing::answer },
     Target { name: "otlp_endpoint", run: otlp_client::fuzzing::endpoint },
     Target { name: "otlp_headers", run: otlp_client::fuzzing::headers },
     Target { name: "page_query", run: page::query },
+    Target { name: "pairs", run: kernel::pairs },
     Target { name: "podman_store", run: source_docker::fuzzing::store },
     Target { name: "pressure", run: kernel::pressure },
     Target { name: "proc_cgroup", run: paths::proc_cgroup },

@@ -10,7 +10,8 @@ pub(crate) fn mountinfo(data: &[u8]) {
         let [root, point, fs_type, source, options] =
             [&mount.root, &mount.point, &mount.fs_type, &mount.source, &mount.options]
                 .map(|text| escaped(text));
-        format!("1 2 0:3 {root} {point} rw shared:4 - {fs_type} {source} {options}\n")
+        let (major, minor) = mount.device;
+        format!("1 2 {major}:{minor} {root} {point} rw shared:4 - {fs_type} {source} {options}\n")
     };
     let written: String = mounts.iter().map(line).collect();
     let again: Vec<_> = parse::mountinfo(written.as_bytes()).collect();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use collector_core::{
-    Container, ContainerId, Engine, EngineInfo, Health, Limits, Network, State, effective::Limit,
+    Container, ContainerId, Engine, EngineInfo, Health, Limits, Mount, Network, State, effective::Limit,
 };
 use serde_json::value::RawValue;
 
@@ -212,11 +212,26 @@ pub(crate) fn inspect(body: &str, asked: &ContainerId, owner: Owner) -> Option<S
     } else {
         faults.add();
     }
+    container.mounts = mounts(&answer, &faults);
+    container.log_path = answer.word("LogPath", &faults).map(Arc::from);
     match answer.object("State", &faults) {
         Some(state) => run_state(&mut container, &state, &faults),
         None => faults.add(),
     }
     Some(Seen { container, malformed: faults.any(), status: String::new() })
+}
+
+/// Reads `Mounts`; one that has no place is left out.
+fn mounts(answer: &Object<'_>, faults: &Faults) -> Arc<[Mount]> {
+    let mount = |entry: &&RawValue| {
+        let entry = Object::parse(entry.get())?;
+        let kind = entry.word("Type", faults).unwrap_or_default();
+        let mut mount = Mount::new(&entry.word("Destination", faults)?, &kind);
+        mount.name = entry.word("Name", faults).map(Arc::from);
+        mount.source = entry.word("Source", faults).map(Arc::from);
+        Some(mount)
+    };
+    answer.array("Mounts", faults).unwrap_or_default().iter().filter_map(mount).collect()
 }
 
 fn run_state(container: &mut Container, state: &Object<'_>, faults: &Faults) {

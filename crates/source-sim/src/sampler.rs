@@ -18,6 +18,14 @@ use crate::{
 const BOOT: u64 = 1_767_225_600;
 const DEVICES: [[&str; 3]; 2] = [["nvme0n1", "259", "0"], ["sda", "8", "0"]];
 const INTERFACES: [[&str; 1]; 2] = [["eth0"], ["eth1"]];
+/// Tables of one entry.
+const SINGLES: [(Dimension, &str); 5] = [
+    (Dimension::Node, "0"),
+    (Dimension::PageSize, "2MB"),
+    (Dimension::RdmaDevice, "mlx5_0"),
+    (Dimension::Resource, "sev"),
+    (Dimension::Region, "drm/0000:03:00.0/vram0"),
+];
 const FILESYSTEM: [&str; 1] = ["/dev/nvme0n1p2"];
 
 /// Fills every row that a kernel would, on a machine with cgroup v2.
@@ -95,6 +103,10 @@ fn fill_tables(groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
     let devices = if moment.is_one_in(10, 3) { 2 } else { 1 };
     for (number, labels) in DEVICES.iter().enumerate().take(devices) {
         table(Dimension::Device, groups, labels, number, moment, out);
+        table(Dimension::DeviceDetail, groups, labels, number, moment, out);
+    }
+    for (dimension, labels) in SINGLES {
+        table(dimension, groups, &[labels], 0, moment, out);
     }
     let (interfaces, absence) = match moment.traits.network {
         Network::Host => (0, Some(Absence::HostNetwork)),

@@ -72,10 +72,14 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
             FORMULAS.iter().find(|(other, _)| *other == id).map(|(_, formula)| How::Formula(*formula));
         let how = match row.source {
             // The simulated machine has cgroup v2.
-            Source::Key(key) | Source::PerKey(_, key) if key.v2.is_none() => {
+            Source::Key(key) | Source::PerKey(_, key) | Source::PerFile(_, key) if key.v2.is_none() => {
                 How::Absent(Absence::NoSourceOnVersion)
             }
-            Source::Key(_) | Source::PerKey(..) | Source::Sampler | Source::SamplerTable(_) => {
+            Source::Key(_)
+            | Source::PerKey(..)
+            | Source::PerFile(..)
+            | Source::Sampler
+            | Source::SamplerTable(_) => {
                 formula.unwrap_or_else(|| by_definition(row.def.instrument, row.def.unit))
             }
             _ => return None,

@@ -86,7 +86,12 @@ fn place(at: &At) -> String {
         _ => String::new(),
     };
     match at.field {
+        Field::Column("") => file,
         Field::Key(key) | Field::Column(key) => format!("{file} {key}"),
+        Field::ProtocolPair(protocol, name) | Field::NamedPair(protocol, name) => {
+            format!("{file} {protocol} {name}")
+        }
+        Field::HexColumn(name) => format!("{file} {name}"),
         Field::Index(nth) => format!("{file} word {}", nth + 1),
         Field::Psi(PsiLine::Some) => format!("{file} some total"),
         Field::Psi(PsiLine::Full) => format!("{file} full total"),
@@ -103,7 +108,7 @@ fn source(row: &Row) -> String {
         (None, None) => String::new(),
     };
     match &row.source {
-        Source::Key(key) | Source::PerKey(_, key) => of(key),
+        Source::Key(key) | Source::PerKey(_, key) | Source::PerFile(_, key) => of(key),
         Source::Derived(_) => "computed from other rows".to_owned(),
         Source::Engine(_) | Source::StateSet(_) | Source::Info(_) => "the engine".to_owned(),
         Source::SamplerTable(Dimension::Gpu) => "the GPU's library (NVML)".to_owned(),

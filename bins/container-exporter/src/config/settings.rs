@@ -308,9 +308,12 @@ fn podman(parsed: &Podman) -> Engine {
 fn metrics(parsed: &ParsedMetrics) -> Metrics {
     let switches = [
         (parsed.enable_cpu, &[Group::Cpu, Group::CpuDetail][..]),
-        (parsed.enable_memory, &[Group::Memory, Group::MemoryDetail]),
-        (parsed.enable_network, &[Group::Network]),
-        (parsed.enable_disk, &[Group::Io, Group::Filesystem, Group::EngineDisk]),
+        (parsed.enable_memory, &[Group::Memory, Group::MemoryDetail, Group::MemoryNuma, Group::HugePages]),
+        (parsed.enable_network, &[Group::Network, Group::NetworkDetail]),
+        (
+            parsed.enable_disk,
+            &[Group::Io, Group::IoDetail, Group::Filesystem, Group::FilesystemDetail, Group::EngineDisk],
+        ),
     ];
     let off: Groups =
         switches.iter().filter(|(on, _)| !on).flat_map(|(_, groups)| *groups).copied().collect();

@@ -198,9 +198,9 @@ fn each_key_of_container_monitoring_has_its_effect() {
     assert_eq!(with("\"info\"", "\"debug\"").logging.level, LogLevel::Debug);
     for (switch, groups) in [
         ("enable_cpu", &[Group::Cpu, Group::CpuDetail][..]),
-        ("enable_memory", &[Group::Memory, Group::MemoryDetail]),
-        ("enable_network", &[Group::Network]),
-        ("enable_disk", &[Group::Io, Group::Filesystem]),
+        ("enable_memory", &[Group::Memory, Group::MemoryDetail, Group::MemoryNuma, Group::HugePages]),
+        ("enable_network", &[Group::Network, Group::NetworkDetail]),
+        ("enable_disk", &[Group::Io, Group::IoDetail, Group::Filesystem]),
     ] {
         let left = with(&format!("{switch} = true"), &format!("{switch} = false")).metrics.groups;
         let expect = groups.iter().fold(Groups::standard(), |all, group| all.without(*group));

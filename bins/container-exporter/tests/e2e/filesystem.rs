@@ -91,3 +91,42 @@ fn free_inodes_are_those_of_the_disk_under_the_layer() {
         "{shown} free inodes, which is not one of {seen:?}"
     );
 }
+
+/// The mount's size is what `du` says, its file system what `statvfs` says, the log as long as its file.
+#[test]
+fn a_bind_mount_and_the_log_have_the_kernels_sizes() {
+    let Some(scope) = Scope::new("mounts") else { return };
+    let folder = tempfile::tempdir().expect("a directory");
+    let inside = folder.path().join("a b");
+    std::fs::create_dir(&inside).expect("a directory");
+    std::fs::write(inside.join("file"), vec![1_u8; 3 << 20]).expect("a file");
+    std::os::unix::fs::symlink("/usr", inside.join("elsewhere")).expect("a link");
+    assert!(std::process::Command::new("sync").status().expect("sync, of coreutils").success());
+    let bind = format!("{}:/data dir", inside.display());
+    let container = scope.run("bound", &["-v", &bind], "echo said; sleep 100000");
+    let exporter = scope.exporter().config("metrics", "filesystem_interval = 1").start();
+    let labels = [("container_name", container.name.as_str()), ("mount", "/data dir")];
+    let page = exporter.await_page("the walk over the mount", |page| {
+        page.value("container_mount_usage_bytes", &labels).map(|_| page.clone())
+    });
+    let said = |program: &str, arguments: &[&str]| -> Vec<f64> {
+        let said = std::process::Command::new(program).args(arguments).arg(&inside).output();
+        let said = said.unwrap_or_else(|error| panic!("failed to run {program}: {error}")).stdout;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        said.split_whitespace().map_while(|word| word.parse().ok()).collect()
+    };
+    assert_eq!(page.value("container_mount_usage_bytes", &labels), Some(said("du", &["-sxB1"])[0]));
+    let space = said("stat", &["-f", "-c", "%b %S %c"]);
+    assert_eq!(page.value("container_mount_limit_bytes", &labels), Some(space[0] * space[1]));
+    assert_eq!(page.value("container_mount_inodes", &labels), Some(space[2]));
+    let log = container.inspect("{{.LogPath}}");
+    match std::fs::metadata(log.trim()) {
+        Ok(log) => {
+            let bytes = log.len() as f64;
+            assert_eq!(page.of("container_log_size_bytes", &container.name), Some(bytes));
+        }
+        Err(_) => {
+            crate::harness::leave_out("the engine keeps no file of its log", "container_log_size_bytes")
+        }
+    }
+}

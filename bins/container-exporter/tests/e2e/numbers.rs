@@ -8,6 +8,8 @@ use std::process::Command;
 
 use crate::harness::{Container, Exporter, Kernel, Page, Scope, leave_out, program, tells_time};
 
+mod keyed;
+mod network;
 mod processes;
 pub(crate) mod table;
 
@@ -28,6 +30,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("container_last_seen", "the time of the scrape: seen_now, below"),
     ("container_cpu_usage_percent", "over a time: cpu.rs"),
     ("container_sample_age_seconds", "of engines elsewhere only: `remote`"),
+    (
+        "container_memory_numa_pages",
+        "cAdvisor's name for container_memory_numa_bytes: collector-core's kernel_golden.rs",
+    ),
     ("container_fs_inodes_free", "kept for some seconds: filesystem.rs"),
     ("container_fs_usage_bytes", "found by a walk: filesystem.rs"),
     ("container_gpu_memory_usage_bytes", GPUS),
@@ -38,6 +44,20 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("container_accelerator_memory_total_bytes", GPUS),
     ("container_accelerator_memory_used_bytes", GPUS),
     ("container_accelerator_duty_cycle", GPUS),
+    ("container_fs_usage_age_seconds", "the time since that walk: filesystem.rs"),
+    ("container_log_size_bytes", "the size of a file of the engine: filesystem.rs"),
+    (
+        "container_network_udp_usage_total",
+        "in the cadvisor profile only, the numbers of container_network_udp_*",
+    ),
+    (
+        "container_network_udp6_usage_total",
+        "in the cadvisor profile only, the numbers of container_network_udp6_*",
+    ),
+    (
+        "container_network_advance_tcp_stats_total",
+        "in the cadvisor profile only, the numbers of container_netstat_tcp_*",
+    ),
     (
         "container_blkio_device_usage_total",
         "in the cadvisor profile only, the numbers of container_fs_*_bytes_total",

@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mount {
+    /// Major and minor number of the device that files on it are said to be on.
+    pub device: (u32, u32),
     /// The directory of the file system that is mounted, `/` for all of it.
     pub root: String,
     /// Where it is mounted, as the reading process sees it.
@@ -30,12 +32,14 @@ pub fn mountinfo(bytes: &[u8]) -> impl Iterator<Item = Mount> + '_ {
 
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|&byte| byte == b' ');
-    let root = words.nth(3)?;
+    let (major, minor) = std::str::from_utf8(words.nth(2)?).ok()?.split_once(':')?;
+    let root = words.next()?;
     let point = words.next()?;
     // Mount options and any number of optional fields, up to a lone dash.
     words.find(|word| *word == b"-")?;
     let (fs_type, source, options) = (words.next()?, words.next()?, words.next()?);
     Some(Mount {
+        device: (major.parse().ok()?, minor.parse().ok()?),
         root: unescape(root)?,
         point: unescape(point)?,
         fs_type: unescape(fs_type)?,
@@ -77,6 +81,7 @@ mod tests {
         let mounts: Vec<_> = mountinfo(text).collect();
         assert_eq!(mounts.len(), 2);
         assert_eq!(mounts[0].fs_type, "tmpfs");
+        assert_eq!(mounts[1].device, (0, 29));
         assert_eq!(mounts[1].root, "/docker/x y");
         assert_eq!(mounts[1].point, "/mnt/a\\b\tc");
         assert_eq!(mounts[1].options().collect::<Vec<_>>(), ["rw", "cpu", "cpuacct"]);

@@ -1,4 +1,4 @@
-//! Files with one line per device or interface: `io.stat`, v1 `blkio.*`, `net/dev`, `diskstats`.
+//! Files with one line per device or interface: `io.stat`, v1 `blkio.*`, `net/dev`, `diskstats`; and by memory node.
 
 use super::{Malformed, lines, number, words};
 
@@ -20,6 +20,38 @@ pub fn nested<'a>(bytes: &'a [u8], mut cell: impl FnMut(&'a [u8], &'a [u8], &'a 
                 && let Some(value) = words.next()
             {
                 cell(row, word, value);
+            }
+        }
+    }
+}
+
+/// Visits the lines of a file with one value each: `8:0 1048576` (v1 `blkio.throttle.*_device`), `sev 3` (`misc.current`),
+/// `drm/0000:03:00.0/vram0 max` (`dmem.max`). A line of another shape is left out.
+pub fn pairs<'a>(bytes: &'a [u8], mut row: impl FnMut(&'a [u8], &'a [u8])) {
+    for line in lines(bytes) {
+        let mut words = words(line);
+        if let (Some(key), Some(value), None) = (words.next(), words.next(), words.next()) {
+            row(key, value);
+        }
+    }
+}
+
+/// Visits the cells of `memory.numa_stat`: node, kind, value. On v2 `anon N0=4096 N1=0`, in bytes; on v1
+/// `anon=1 N0=1 N1=0`, in pages, whose sum over the nodes is left out.
+pub fn numa_stat<'a>(bytes: &'a [u8], mut cell: impl FnMut(&'a [u8], &'a [u8], &'a [u8])) {
+    for line in lines(bytes) {
+        let mut words = words(line);
+        let Some(first) = words.next() else { continue };
+        let kind = &first[..memchr::memchr(b'=', first).unwrap_or(first.len())];
+        for word in words {
+            let Some((node, value)) = word.strip_prefix(b"N").and_then(|word| {
+                let equals = memchr::memchr(b'=', word)?;
+                Some((&word[..equals], &word[equals + 1..]))
+            }) else {
+                continue;
+            };
+            if number(node).is_ok() {
+                cell(node, kind, value);
             }
         }
     }
@@ -141,6 +173,31 @@ mod tests {
         check_nested("254:0 Read", "");
     }
 
+    #[test]
+    fn one_value_a_line() {
+        let mut out = Vec::new();
+        pairs(b"8:0 1048576\nsev 3\n\ncut\ndrm/0 max\n8:0 Read 1\n", |key, value| {
+            out.push(format!("{}={}", String::from_utf8_lossy(key), String::from_utf8_lossy(value)));
+        });
+        assert_eq!(out.join(" "), "8:0=1048576 sev=3 drm/0=max");
+    }
+
+    #[test]
+    fn memory_nodes() {
+        let check = |text: &str, expect: &str| {
+            let mut out = Vec::new();
+            numa_stat(text.as_bytes(), |node, kind, value| {
+                let word = String::from_utf8_lossy;
+                out.push(format!("{}.{}={}", word(node), word(kind), word(value)));
+            });
+            assert_eq!(out.join(" "), expect, "{text:?}");
+        };
+        check("anon N0=1 N1=2\nfile N0=3\n", "0.anon=1 1.anon=2 0.file=3");
+        check("total=3 N0=1 N1=2\nhierarchical_anon=5 N0=5\n", "0.total=1 1.total=2 0.hierarchical_anon=5");
+        check("anon N=1 Nx=2 N-1=3 M0=4 N0\n", "");
+        check("anon N0=\n", "0.anon=");
+    }
+
     fn check_net(text: &str, expect: &[(&str, u64, u64)]) {
         let mut out = Vec::new();
         net_dev(text.as_bytes(), |name, cells| {
@@ -184,10 +241,12 @@ mod tests {
         #[test]
         fn nothing_panics(
             bytes in proptest::collection::vec(any::<u8>(), 0..300),
-            text in "([0-9]{1,3}:[0-9]|Read|rbytes=| |\n|:|[0-9]{0,21}){0,20}",
+            text in "([0-9]{1,3}:[0-9]|Read|rbytes=|N[0-9]=| |\n|:|[0-9]{0,21}){0,20}",
         ) {
             for input in [&bytes[..], text.as_bytes()] {
                 nested(input, |_, _, _| ());
+                pairs(input, |_, _| ());
+                numa_stat(input, |_, _, _| ());
                 net_dev(input, |_, _| ());
                 diskstats(input, |_, _| ());
             }

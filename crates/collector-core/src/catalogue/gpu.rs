@@ -37,7 +37,7 @@ const fn task(fixed: &'static [(&'static str, &'static str)]) -> OtelMetric {
 const OF_DEVICE: &str =
     "the device's own number, for each container that uses it; container_gpu_* tell the container's";
 
-rows! { super::processes::END;
+rows! { super::network_detail::END;
     GPU_MEMORY_USAGE = Row::container(Group::Gpu,
         MetricDef::up_down("container.gpu.memory.usage", Unit::Bytes, G,
             "Memory of the GPU that the container's processes hold.").by(BY_GPU),

@@ -8,16 +8,22 @@ mod cpu_detail;
 mod engine;
 mod exporter;
 mod filesystem;
+mod filesystem_detail;
 mod gpu;
 mod gpu_host;
 mod host;
+mod huge_pages;
 mod io;
+mod io_detail;
 mod memory;
 mod memory_detail;
+mod memory_numa;
 mod network;
+mod network_detail;
 mod pids;
 mod pressure;
 mod processes;
+mod resources;
 mod state;
 
 use std::sync::{Arc, LazyLock};
@@ -56,10 +62,22 @@ pub enum Entity {
 pub enum Dimension {
     /// A block device that a cgroup used.
     Device,
+    /// A block device of the group io_detail, which is apart so that pages without it have narrow tables.
+    DeviceDetail,
     /// A network interface.
     Interface,
     /// The file system under a container's writable layer.
     Filesystem,
+    /// A memory node.
+    Node,
+    /// A size of huge pages.
+    PageSize,
+    /// An RDMA device.
+    RdmaDevice,
+    /// A resource of the controller `misc`.
+    Resource,
+    /// A region of device memory.
+    Region,
     /// A container state.
     State,
     /// How a run ended.
@@ -88,16 +106,24 @@ pub enum Dimension {
     EngineAnswer,
     /// An image that an engine holds.
     Image,
+    /// A volume or bind mount of a container.
+    Mount,
     /// A GPU, or a part of one.
     Gpu,
 }
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 25] = [
         Self::Device,
+        Self::DeviceDetail,
         Self::Interface,
         Self::Filesystem,
+        Self::Node,
+        Self::PageSize,
+        Self::RdmaDevice,
+        Self::Resource,
+        Self::Region,
         Self::State,
         Self::Outcome,
         Self::Machine,
@@ -112,6 +138,7 @@ impl Dimension {
         Self::EngineDisk,
         Self::EngineAnswer,
         Self::Image,
+        Self::Mount,
         Self::Gpu,
     ];
 
@@ -119,9 +146,13 @@ impl Dimension {
     #[must_use]
     pub const fn labels(self) -> &'static [&'static str] {
         match self {
-            Self::Device => &["device", "major", "minor"],
+            Self::Device | Self::DeviceDetail => &["device", "major", "minor"],
             Self::Interface => &["interface"],
-            Self::Filesystem => &["device"],
+            Self::Filesystem | Self::RdmaDevice => &["device"],
+            Self::Node => &["node"],
+            Self::PageSize => &["pagesize"],
+            Self::Resource => &["resource"],
+            Self::Region => &["region"],
             Self::State => &["state"],
             Self::Outcome => &["outcome"],
             Self::Machine => &["boot_id", "machine_id", "system_uuid"],
@@ -139,6 +170,7 @@ impl Dimension {
             Self::EngineObject => &["source", "type"],
             Self::EngineDisk => &["source", "type", "reclaimable"],
             Self::EngineAnswer => &["source", "question", "reason"],
+            Self::Mount => &["mount", "volume", "type"],
             Self::Image => &["source", "image_id", "image", "digest"],
             Self::Gpu => &["gpu", "model", "make", "acc_id"],
         }
@@ -173,6 +205,8 @@ pub enum Source {
     Key(SourceKey),
     /// A column of a kernel file with a line (or lines) for each device, interface, ….
     PerKey(Dimension, SourceKey),
+    /// A word of several kernel files, whose names hold the table's key where the address has `*`: `hugetlb.*.current`.
+    PerFile(Dimension, SourceKey),
     /// A formula over other rows of the same sample.
     Derived(fn(&Inputs<'_>) -> Reading),
     /// A field of the engine's description.
@@ -196,9 +230,10 @@ impl Source {
     #[must_use]
     pub const fn dimension(&self) -> Option<Dimension> {
         match self {
-            Self::PerKey(dimension, _) | Self::SamplerTable(dimension) | Self::CollectorTable(dimension) => {
-                Some(*dimension)
-            }
+            Self::PerKey(dimension, _)
+            | Self::PerFile(dimension, _)
+            | Self::SamplerTable(dimension)
+            | Self::CollectorTable(dimension) => Some(*dimension),
             _ => None,
         }
     }
@@ -312,14 +347,16 @@ macro_rules! rows {
 use rows;
 
 #[cfg(feature = "kernel")]
-pub(crate) use processes::ULIMITS;
+pub(crate) use {network_detail::TCP_STATES, network_detail::UDP_NUMBERS, processes::ULIMITS};
 
 /// The row ids, by name.
 pub mod ids {
     pub use super::{
-        cpu::ids::*, cpu_detail::ids::*, engine::ids::*, exporter::ids::*, filesystem::ids::*, gpu::ids::*,
-        gpu_host::ids::*, host::ids::*, io::ids::*, memory::ids::*, memory_detail::ids::*, network::ids::*,
-        pids::ids::*, pressure::ids::*, processes::ids::*, state::ids::*,
+        cpu::ids::*, cpu_detail::ids::*, engine::ids::*, exporter::ids::*, filesystem::ids::*,
+        filesystem_detail::ids::*, gpu::ids::*, gpu_host::ids::*, host::ids::*, huge_pages::ids::*,
+        io::ids::*, io_detail::ids::*, memory::ids::*, memory_detail::ids::*, memory_numa::ids::*,
+        network::ids::*, network_detail::ids::*, pids::ids::*, pressure::ids::*, processes::ids::*,
+        resources::ids::*, state::ids::*,
     };
 }
 
@@ -335,7 +372,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     fn build() -> Self {
-        let files: [&'static [Row]; 16] = [
+        let files: [&'static [Row]; 22] = [
             state::ROWS,
             cpu::ROWS,
             memory::ROWS,
@@ -348,6 +385,12 @@ impl Catalogue {
             memory_detail::ROWS,
             cpu_detail::ROWS,
             processes::ROWS,
+            io_detail::ROWS,
+            huge_pages::ROWS,
+            memory_numa::ROWS,
+            resources::ROWS,
+            filesystem_detail::ROWS,
+            network_detail::ROWS,
             gpu::ROWS,
             host::ROWS,
             gpu_host::ROWS,
@@ -406,6 +449,15 @@ impl Catalogue {
     #[must_use]
     pub fn columns(&self, dimension: Dimension) -> &[RowId] {
         &self.columns[dimension as usize]
+    }
+
+    /// The tables that a container's rows of these groups stand in.
+    pub fn container_tables(&self, groups: Groups) -> impl Iterator<Item = Dimension> + '_ {
+        let is_there = move |id: &RowId| {
+            let row = self.row(*id);
+            row.entity == Entity::Container && groups.has(row.group)
+        };
+        Dimension::ALL.into_iter().filter(move |dimension| self.columns(*dimension).iter().any(is_there))
     }
 
     /// The table and column of a row, where it is one.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal, State, Value,
-    catalogue::{self, Dimension, Inputs, Source, ids},
+    catalogue::{self, Inputs, Source, ids},
     cpu::{CpuReading, CpuWindow, Monotonic},
 };
 
@@ -553,7 +553,7 @@ fn is_another_run(old: &Container, new: &Container) -> bool {
 /// A sample of which nothing could be read, tables included.
 pub(super) fn absent(reason: Absence, groups: Groups) -> Sample {
     let mut sample = Sample::of_container(reason, groups);
-    for dimension in [Dimension::Device, Dimension::Interface, Dimension::Filesystem, Dimension::Gpu] {
+    for dimension in catalogue::get().container_tables(groups) {
         sample.table_mut(dimension).absence = Some(reason);
     }
     sample

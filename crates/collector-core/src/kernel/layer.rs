@@ -18,7 +18,8 @@ use cgroup_reader::{Host, Process, parse};
 use super::{
     lock,
     probe::DeviceNumber,
-    walk::{Used, Walker},
+    tree::{Space, Target, Way, reason},
+    walk::Walker,
 };
 use crate::{Absence, Reading, Sample, catalogue::Dimension, catalogue::ids};
 
@@ -64,15 +65,6 @@ impl FileSystems {
         known.insert(device, (Instant::now(), file_system.clone()));
         file_system
     }
-}
-
-/// The size of a file system.
-#[derive(Debug, Clone, Copy)]
-struct Space {
-    bytes: u64,
-    bytes_available: u64,
-    inodes_total: u64,
-    inodes_free: u64,
 }
 
 /// One container's layer.
@@ -121,17 +113,18 @@ impl Layer {
             }
         };
         if !std::mem::replace(&mut self.is_walked, true) {
-            walker.add(self.token, place.directory.clone(), place.device);
+            let ways = vec![Way { from: place.directory.clone(), to: PathBuf::new() }];
+            walker.add((self.token, 0), Target { ways, device: place.device });
         }
         let space = match self.space {
             Some((at, space)) if at.elapsed() < FRESH => space,
             _ => self.space.insert((Instant::now(), space(&place.directory))).1,
         };
         let labels: &[&str] = &[&place.label];
-        match walker.used(self.token) {
-            Used::Bytes(bytes) => out.set_in(ids::FS_USAGE, labels, Reading::int(bytes)),
-            Used::Unknown => out.table_mut(Dimension::Filesystem).absence = Some(Absence::NotCollected),
-            Used::TooLarge => out.table_mut(Dimension::Filesystem).absence = Some(Absence::Timeout),
+        match walker.found((self.token, 0)).map(|found| found.used) {
+            Some(Ok(bytes)) => out.set_in(ids::FS_USAGE, labels, Reading::int(bytes)),
+            Some(Err(reason)) => out.table_mut(Dimension::Filesystem).absence = Some(reason),
+            None => out.table_mut(Dimension::Filesystem).absence = Some(Absence::NotCollected),
         }
         match space {
             Ok(space) => {
@@ -183,14 +176,6 @@ fn upper_directory(host: &Host, process: Process) -> Result<PathBuf, Absence> {
     Err(absence)
 }
 
-fn reason(error: &io::Error) -> Absence {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Absence::PermissionDenied,
-        io::ErrorKind::NotFound => Absence::NotRunning,
-        _ => Absence::NotReachable,
-    }
-}
-
 /// The whole disk that a block device is or is a part of; none for file systems that are not on one (btrfs, tmpfs, NFS).
 fn disk_under(host: &Host, (major, minor): DeviceNumber) -> Option<DeviceNumber> {
     let sys = host.roots().cgroup.parent()?.parent()?.join(format!("dev/block/{major}:{minor}"));
@@ -203,13 +188,7 @@ fn disk_under(host: &Host, (major, minor): DeviceNumber) -> Option<DeviceNumber>
 }
 
 fn space(directory: &Path) -> Result<Space, Absence> {
-    let space = rustix::fs::statvfs(directory).map_err(|errno| reason(&errno.into()))?;
-    Ok(Space {
-        bytes: space.f_blocks.saturating_mul(space.f_frsize.max(1)),
-        bytes_available: space.f_bavail.saturating_mul(space.f_frsize.max(1)),
-        inodes_total: space.f_files,
-        inodes_free: space.f_ffree,
-    })
+    rustix::fs::statvfs(directory).map(Space::from).map_err(|errno| reason(&errno.into()))
 }
 
 /// What is mounted, as the mount table names it; the device's numbers where it does not.
@@ -226,7 +205,7 @@ fn device_label(directory: &Path, device: u64, proc: &Path) -> Arc<str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use cgroup_reader::Roots;
 
     use super::*;
@@ -236,8 +215,8 @@ mod tests {
         fs::write(path, text).expect("a file");
     }
 
-    /// A machine with one process, whose root is mounted so.
-    fn machine(mounts: &str) -> (tempfile::TempDir, Host, Process) {
+    /// A machine with one process, with that mount table.
+    pub(in crate::kernel) fn machine(mounts: &str) -> (tempfile::TempDir, Host, Process) {
         let root = tempfile::tempdir().expect("a directory");
         let at = |path: &str| root.path().join(path);
         write(at("sys/fs/cgroup/cgroup.controllers"), "cpu\n");

@@ -11,11 +11,14 @@ mod layer;
 mod limits;
 mod machine;
 mod mounted;
+mod mounts;
 mod network;
 mod plan;
 mod probe;
 mod processes;
 mod root;
+mod sockets;
+mod tree;
 mod walk;
 
 use std::{
@@ -157,7 +160,7 @@ impl KernelSampler {
             ExitWatch::start(&host, &budget, move |token, signal| signals.tell(token, signal))?
         };
         let shared = Shared {
-            plans: Plans::new(host.version()),
+            plans: Plans::new(&host),
             exit,
             signals,
             next_token: AtomicU64::new(1),
@@ -287,7 +290,8 @@ impl Sampler for KernelSampler {
         if let (Some(found), Some(tree)) = (path.container(), lock(&self.tree).as_ref()) {
             tree.add_parents(&found);
         }
-        Ok(Box::new(KernelProbe::new(Arc::clone(shared), token, handle, &path, watch, network)))
+        let mounts = mounts::Mounts::new(token, handle.process(), container);
+        Ok(Box::new(KernelProbe::new(Arc::clone(shared), token, handle, &path, watch, network, mounts)))
     }
 
     fn host(&self, groups: Groups, out: &mut Sample) {

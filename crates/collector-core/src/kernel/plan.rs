@@ -6,13 +6,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cgroup_reader::{Host, Plan, Slot, SourceKey, Table, Version};
+use cgroup_reader::{At, Host, Place, Plan, Slot, SourceKey, Table, Version};
 
-use metric_schema::Instrument;
+use metric_schema::{Instrument, Unit};
 
 use super::lock;
 use crate::{
-    Absence, Group, Groups, Reading, Sample,
+    Absence, Entry, Group, Groups, Reading, Sample, Value,
     catalogue::{self, Dimension, Entity, RowId, Source},
 };
 
@@ -29,13 +29,32 @@ pub(super) struct PlanSet {
     pub(super) plan: Plan,
     rows: Vec<RowId>,
     pub(super) tables: Vec<(Dimension, Columns)>,
+    /// Numbers that stand in a file of their own for each key.
+    per_file: Vec<PerFile>,
+    /// Their tables.
+    by_file: Vec<Dimension>,
+}
+
+/// No limit in a file of v1: the largest page count in whole huge pages, so further below 2⁶³ than [`cgroup_reader`] knows.
+const LIMITLESS_FROM: u64 = 1 << 62;
+
+/// Which slot goes to which entry of a sample's table.
+#[derive(Debug)]
+struct PerFile {
+    dimension: Dimension,
+    key: Arc<str>,
+    column: usize,
+    slot: usize,
+    unit: Unit,
 }
 
 impl PlanSet {
-    fn compile(version: Version, groups: Groups, entity: Entity) -> Self {
+    fn compile(version: Version, groups: Groups, entity: Entity, page_sizes: &PageSizes) -> Self {
         let mut rows = Vec::new();
         let mut scalars = Vec::new();
         let mut columns: Vec<Planned> = Vec::new();
+        let mut per_file: Vec<(PerFile, SourceKey)> = Vec::new();
+        let mut by_file = Vec::new();
         for (id, row) in
             catalogue::get().iter().filter(|(_, row)| row.entity == entity && groups.has(row.group))
         {
@@ -60,19 +79,36 @@ impl PlanSet {
                     });
                     to.push((at, column));
                 }
+                Source::PerFile(dimension, key) => {
+                    let Some((_, column)) = catalogue::get().column(id) else { continue };
+                    if !by_file.contains(&dimension) {
+                        by_file.push(dimension);
+                    }
+                    per_file.extend(page_sizes.expand(dimension, key, column, row.def.unit));
+                }
                 _ => {}
             }
+        }
+        for (to, key) in &mut per_file {
+            to.slot = scalars.len();
+            scalars.push((*key, to.slot));
         }
         let tables: Vec<(usize, &[(SourceKey, usize)])> =
             columns.iter().enumerate().map(|(table, (_, _, keys))| (table, keys.as_slice())).collect();
         let plan = Plan::compile(version, &scalars, &tables);
-        Self { plan, rows, tables: columns.into_iter().map(|(dimension, to, _)| (dimension, to)).collect() }
+        Self {
+            plan,
+            rows,
+            tables: columns.into_iter().map(|(dimension, to, _)| (dimension, to)).collect(),
+            per_file: per_file.into_iter().map(|(to, _)| to).collect(),
+            by_file,
+        }
     }
 
     /// Memory for a pass: one per thread.
     pub(super) fn room(&self, slots: &mut Vec<Slot>, tables: &mut Vec<Table>) {
         slots.clear();
-        slots.resize(self.rows.len(), Slot::Absent(Absence::NotCollected));
+        slots.resize(self.rows.len() + self.per_file.len(), Slot::Absent(Absence::NotCollected));
         tables.resize_with(self.tables.len().max(tables.len()), Table::new);
     }
 
@@ -87,6 +123,73 @@ impl PlanSet {
             };
             out.set(*id, reading);
         }
+        for to in &self.per_file {
+            let reading = match Reading::from_slot(slots[to.slot], to.unit) {
+                Reading::Value(Value::Int(LIMITLESS_FROM..)) => Reading::Max,
+                reading => reading,
+            };
+            let table = out.table_mut(to.dimension);
+            let width = catalogue::get().columns(to.dimension).len();
+            let at = table.entries.iter().position(|entry| entry.labels[0] == to.key).unwrap_or_else(|| {
+                let cells = vec![Reading::Absent(Absence::NotCollected); width];
+                table.entries.push(Entry { labels: vec![Arc::clone(&to.key)], cells });
+                table.entries.len() - 1
+            });
+            table.entries[at].cells[to.column] = reading;
+        }
+        for dimension in &self.by_file {
+            let table = out.table_mut(*dimension);
+            let mut cells = table.entries.iter().flat_map(|entry| &entry.cells);
+            let reason = |cell: &Reading| match cell {
+                Reading::Absent(reason) => Some(*reason),
+                Reading::Max | Reading::Value(_) => None,
+            };
+            let first = cells.next().map_or(Some(Absence::NoFile), reason);
+            // One number that is there says that the table is.
+            table.absence = first.filter(|_| cells.all(|cell| reason(cell).is_some()));
+        }
+    }
+}
+
+/// The sizes of huge pages, and the names of their files, which live as long as the process: plans are made for any groups
+/// that somebody asks for, and name files by reference.
+#[derive(Debug)]
+struct PageSizes {
+    sizes: Vec<Arc<str>>,
+    files: Mutex<HashMap<(&'static str, usize), &'static str>>,
+}
+
+impl PageSizes {
+    fn of(host: &Host) -> Self {
+        let sizes = host.huge_page_sizes().into_iter().map(Arc::from).collect();
+        Self { sizes, files: Mutex::default() }
+    }
+
+    /// The numbers of a row, one for each size.
+    fn expand(
+        &self,
+        dimension: Dimension,
+        key: SourceKey,
+        column: usize,
+        unit: Unit,
+    ) -> Vec<(PerFile, SourceKey)> {
+        let of_size = |(at, size): (usize, &Arc<str>)| {
+            let named = |address: At| match address.place {
+                Place::Cgroup(controller, file) => {
+                    At::new(Place::Cgroup(controller, self.file(file, at)), address.field, address.scale)
+                }
+                _ => address,
+            };
+            let to = PerFile { dimension, key: Arc::clone(size), column, slot: 0, unit };
+            (to, SourceKey { v1: key.v1.map(named), v2: key.v2.map(named) })
+        };
+        self.sizes.iter().enumerate().map(of_size).collect()
+    }
+
+    /// `hugetlb.*.current` is `hugetlb.2MB.current`. Bounded: by the catalogue's names and the sizes.
+    fn file(&self, pattern: &'static str, size: usize) -> &'static str {
+        let mut files = lock(&self.files);
+        files.entry((pattern, size)).or_insert_with(|| pattern.replacen('*', &self.sizes[size], 1).leak())
     }
 }
 
@@ -98,13 +201,15 @@ const PLANS_MAX: usize = 32;
 pub(super) struct Plans {
     version: Version,
     containers: Mutex<HashMap<Groups, Arc<PlanSet>>>,
+    page_sizes: PageSizes,
     host: PlanSet,
 }
 
 impl Plans {
-    pub(super) fn new(version: Version) -> Self {
-        let host = PlanSet::compile(version, Groups::NONE.with(Group::Host), Entity::Host);
-        Self { version, containers: Mutex::default(), host }
+    pub(super) fn new(host: &Host) -> Self {
+        let (version, page_sizes) = (host.version(), PageSizes::of(host));
+        let host = PlanSet::compile(version, Groups::NONE.with(Group::Host), Entity::Host, &page_sizes);
+        Self { version, containers: Mutex::default(), page_sizes, host }
     }
 
     pub(super) fn containers(&self, groups: Groups) -> Arc<PlanSet> {
@@ -112,9 +217,9 @@ impl Plans {
         if plans.len() >= PLANS_MAX && !plans.contains_key(&groups) {
             plans.clear();
         }
-        let plan = plans
-            .entry(groups)
-            .or_insert_with(|| Arc::new(PlanSet::compile(self.version, groups, Entity::Container)));
+        let plan = plans.entry(groups).or_insert_with(|| {
+            Arc::new(PlanSet::compile(self.version, groups, Entity::Container, &self.page_sizes))
+        });
         Arc::clone(plan)
     }
 
@@ -141,11 +246,17 @@ impl Plans {
 
 #[cfg(test)]
 mod tests {
+    use cgroup_reader::Roots;
+
     use super::*;
 
     #[test]
     fn no_choice_of_groups_makes_the_plans_many() {
-        let plans = Plans::new(Version::V2);
+        let root = tempfile::tempdir().expect("a directory");
+        let controllers = root.path().join("sys/fs/cgroup/cgroup.controllers");
+        std::fs::create_dir_all(controllers.parent().expect("it has one")).expect("a directory");
+        std::fs::write(controllers, "cpu\n").expect("a file");
+        let plans = Plans::new(&Host::detect(&Roots::under(root.path())).expect("a host"));
         let standard = plans.containers(Groups::standard());
         assert!(Arc::ptr_eq(&standard, &plans.containers(Groups::standard())), "compiled once");
         let mut chosen = Groups::NONE;

@@ -17,9 +17,10 @@ use super::{
     layer::Layer,
     limits::Slow,
     lock,
+    mounts::Mounts,
     network::Membership,
     plan::{Columns, PlanSet},
-    processes,
+    processes, sockets,
 };
 use crate::{
     Absence, Entry, Gone, Group, Groups, Probe, Reading, Sample,
@@ -44,6 +45,7 @@ pub(super) struct KernelProbe {
     /// What the handle was told of its network.
     network_absence: Option<Absence>,
     layer: Layer,
+    mounts: Mounts,
     plan: Option<(Groups, Arc<PlanSet>)>,
     slow: Option<Slow>,
 }
@@ -67,6 +69,7 @@ impl KernelProbe {
         path: &CgroupPath,
         watch: Watch,
         network: Membership,
+        mounts: Mounts,
     ) -> Self {
         let controllers = match shared.host.version() {
             Version::V2 => [Controller::Core, Controller::Core, Controller::Core],
@@ -88,6 +91,7 @@ impl KernelProbe {
             network,
             network_absence,
             layer,
+            mounts,
             plan: None,
             slow: None,
         }
@@ -226,11 +230,39 @@ impl KernelProbe {
     }
 }
 
+/// Fills a table as it was read: what a line does not mention is absent. Keys without labels are left out.
+fn entries(
+    dimension: Dimension,
+    table: &Table,
+    columns: &Columns,
+    out: &mut Sample,
+    labels: impl Fn(&str) -> Option<Vec<Arc<str>>>,
+) {
+    let rows = catalogue::get().columns(dimension);
+    let to = out.table_mut(dimension);
+    to.absence = table.absence();
+    for row in table.iter().take(ENTRIES_MAX) {
+        let Some(labels) = labels(&row.key) else { continue };
+        let mut cells = vec![Reading::Absent(Absence::NotCollected); rows.len()];
+        for (from, to) in columns {
+            let unit = catalogue::get().row(rows[*to]).def.unit;
+            cells[*to] = Reading::from_slot(row.cells[*from], unit);
+        }
+        to.entries.push(Entry { labels, cells });
+    }
+    if to.entries.is_empty() {
+        to.absence.get_or_insert(Absence::NoKey);
+    }
+}
+
+/// Entries of one table of one container at most.
+const ENTRIES_MAX: usize = 64;
+
 impl Probe for KernelProbe {
     fn sample(&mut self, groups: Groups, out: &mut Sample) -> Result<(), Gone> {
         let plan = self.plan(groups);
         out.cgroup = Some(Arc::clone(&self.cgroup));
-        if groups.has(Group::Network) {
+        if groups.has(Group::Network) || groups.has(Group::NetworkDetail) {
             self.settle_network();
         }
         let shared = Arc::clone(&self.shared);
@@ -244,7 +276,10 @@ impl Probe for KernelProbe {
                 match dimension {
                     Dimension::Device => Self::devices(&shared.devices, disk, table, columns, out),
                     Dimension::Interface => Self::interfaces(table, columns, out),
-                    _ => {}
+                    Dimension::DeviceDetail => entries(*dimension, table, columns, out, |key| {
+                        Some(shared.devices.labels(device_number(key)?))
+                    }),
+                    _ => entries(*dimension, table, columns, out, |key| Some(vec![key.into()])),
                 }
             }
             read
@@ -256,6 +291,12 @@ impl Probe for KernelProbe {
         if groups.has(Group::Processes) {
             let (directories, init) = (self.handle.directories(), self.handle.process());
             processes::fill(&shared.host, directories, init, &shared.allowance, out);
+        }
+        if groups.has(Group::FilesystemDetail) {
+            self.mounts.fill(&shared.host, &shared.walker, out);
+        }
+        if groups.has(Group::NetworkDetail) {
+            sockets::fill(&shared.host, self.handle.process(), self.network_absence, &shared.allowance, out);
         }
         if groups.has(Group::Gpu) {
             shared.accelerators.fill(&self.own, out);

@@ -43,7 +43,7 @@ const ALLOWANCE_MAX: Duration = Duration::from_secs(2);
 /// The allowance grows by this part of the time that passes, so that frequent collections stay below a fifth of a core.
 const ALLOWANCE_SHARE: u32 = 5;
 
-/// The time that looks into processes may take, over all containers.
+/// The time that looks into processes and sockets may take, over all containers.
 #[derive(Debug)]
 pub(super) struct Allowance(Mutex<(Instant, Duration)>);
 
@@ -63,7 +63,13 @@ impl Allowance {
         state.1
     }
 
-    fn spend(&self, time: Duration) {
+    /// When one container is to stop; `None` where there is no time at all.
+    pub(super) fn until(&self, now: Instant) -> Option<Instant> {
+        let left = self.left(now);
+        (!left.is_zero()).then(|| now + left.min(TIME_MAX))
+    }
+
+    pub(super) fn spend(&self, time: Duration) {
         let mut state = lock(&self.0);
         state.1 = state.1.saturating_sub(time);
     }
@@ -78,11 +84,10 @@ pub(super) fn fill(
     out: &mut Sample,
 ) {
     let began = Instant::now();
-    let left = allowance.left(began);
     limits(host, init, out);
     let mut look = Look {
         proc: &host.roots().proc,
-        until: (!left.is_zero()).then(|| began + left.min(TIME_MAX)),
+        until: allowance.until(began),
         bytes: Vec::new(),
         tasks: 0,
         states: Ok([0; 5]),
@@ -393,13 +398,13 @@ fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// The process, thread or cgroup has ended.
-fn is_gone(error: &io::Error) -> bool {
+pub(super) fn is_gone(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
     error.kind() == io::ErrorKind::NotFound
         || matches!(errno, Some(rustix::io::Errno::SRCH | rustix::io::Errno::NODEV))
 }
 
-fn reason(error: &io::Error) -> Absence {
+pub(super) fn reason(error: &io::Error) -> Absence {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Absence::PermissionDenied,
         io::ErrorKind::FileTooLarge => Absence::TooMany,

@@ -1,30 +1,26 @@
-//! The slow walks over writable layers: one thread, which is replaced if a file system never answers.
+//! The slow walks over writable layers and mounts: one thread, which is replaced if a file system never answers.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
+    io,
     sync::{
-        Arc, Condvar, Mutex,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use super::lock;
+use super::{
+    lock,
+    tree::{Found, Target, measure},
+};
 
-/// Entries looked at between two pauses.
-const BATCH: usize = 512;
-/// A pause lasts this many times as long as the batch before it took.
-const PAUSE_FACTOR: u32 = 4;
-/// A pause at most.
-const PAUSE_MAX: Duration = Duration::from_millis(250);
-/// Bounds on one walk: entries, hard-linked files among them, directories still to be looked into. A larger layer is absent.
-const ENTRIES_MAX: usize = 10_000_000;
-const LINKS_MAX: usize = 1_000_000;
-const PENDING_MAX: usize = 200_000;
+/// The nice value of the threads: the lowest, from which the kernel takes the priority of their I/O, too.
+const NICE: i32 = 19;
+/// A walk begins again after this many times as long as it took at the least, so that it is at most a tenth of the time on its
+/// way.
+const REST_FACTOR: u32 = 10;
 /// A walk that has not got further for so long hangs: another thread takes over the rest.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// Threads at most, those that hang included.
@@ -38,11 +34,12 @@ pub(super) struct Beat {
 }
 
 impl Beat {
-    fn new(began: Instant) -> Arc<Self> {
+    pub(super) fn new(began: Instant) -> Arc<Self> {
         Arc::new(Self { began, at: AtomicU64::new(0) })
     }
 
-    fn note(&self) {
+    /// It got further.
+    pub(super) fn note(&self) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.at.store(millis + 1, Relaxed);
     }
@@ -53,25 +50,16 @@ impl Beat {
     }
 }
 
-/// Bytes below a directory on one device; `None` past the bounds.
-type Walk = dyn Fn(&Path, u64, &Beat) -> Option<u64> + Send + Sync;
+/// What measures.
+type Walk = dyn Fn(&Target, &Beat) -> Found + Send + Sync;
 
-/// What the last walk over a layer found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Used {
-    /// None has ended yet.
-    Unknown,
-    /// It is too large to be walked.
-    TooLarge,
-    /// So many bytes.
-    Bytes(u64),
-}
+/// What is walked: a container's number, and 0 for its layer or the number of a mount.
+pub(super) type JobId = (u64, u32);
 
 #[derive(Debug)]
 struct Job {
-    directory: PathBuf,
-    device: u64,
-    used: Used,
+    target: Target,
+    found: Option<Found>,
     /// `None` while a thread is in it.
     next: Option<Instant>,
 }
@@ -86,9 +74,13 @@ struct State {
 }
 
 struct Queue {
-    jobs: BTreeMap<u64, Job>,
+    jobs: BTreeMap<JobId, Job>,
     /// The thread on duty, by number, and its beat. Others hang, and end when they come back.
     on_duty: (u64, Arc<Beat>),
+    /// The device that the thread on duty walks on.
+    device: Option<u64>,
+    /// Devices on which threads hang: nobody else goes there.
+    hung: BTreeSet<u64>,
     threads: u64,
     closed: bool,
 }
@@ -105,36 +97,48 @@ impl std::fmt::Debug for Walker {
 impl Walker {
     /// Starts the thread.
     pub(super) fn start(interval: Duration) -> io::Result<Self> {
-        Self::with(interval, STUCK_AFTER, Box::new(walk))
+        Self::with(interval, STUCK_AFTER, Box::new(measure))
     }
 
     fn with(interval: Duration, stuck_after: Duration, walk: Box<Walk>) -> io::Result<Self> {
         let began = Instant::now();
         let beat = Beat::new(began);
-        let queue =
-            Queue { jobs: BTreeMap::new(), on_duty: (0, Arc::clone(&beat)), threads: 1, closed: false };
+        let queue = Queue {
+            jobs: BTreeMap::new(),
+            on_duty: (0, Arc::clone(&beat)),
+            device: None,
+            hung: BTreeSet::new(),
+            threads: 1,
+            closed: false,
+        };
         let queue = Mutex::new(queue);
         let state = Arc::new(State { interval, stuck_after, began, walk, queue, changed: Condvar::new() });
         spawn(&state, 0, beat)?;
         Ok(Self(state))
     }
 
-    /// A layer to be walked soon, and again after each interval.
-    pub(super) fn add(&self, token: u64, directory: PathBuf, device: u64) {
-        let job = Job { directory, device, used: Used::Unknown, next: Some(Instant::now()) };
-        lock(&self.0.queue).jobs.insert(token, job);
+    /// Something to be walked soon, and again after each interval.
+    pub(super) fn add(&self, id: JobId, target: Target) {
+        let job = Job { target, found: None, next: Some(Instant::now()) };
+        lock(&self.0.queue).jobs.insert(id, job);
         self.0.changed.notify_all();
     }
 
+    /// Forgets all of one container.
     pub(super) fn remove(&self, token: u64) {
-        lock(&self.0.queue).jobs.remove(&token);
+        let mut queue = lock(&self.0.queue);
+        let gone: Vec<JobId> = queue.jobs.range((token, 0)..=(token, u32::MAX)).map(|(id, _)| *id).collect();
+        for id in gone {
+            queue.jobs.remove(&id);
+        }
     }
 
-    /// What the last walk found. Whoever asks also sees to it that a walk that hangs does not keep the others waiting.
-    pub(super) fn used(&self, token: u64) -> Used {
+    /// What the last walk found; none where none has ended. Whoever asks also sees to it that a walk that hangs does not keep
+    /// the others waiting.
+    pub(super) fn found(&self, id: JobId) -> Option<Found> {
         let mut queue = lock(&self.0.queue);
         self.replace_stuck(&mut queue);
-        queue.jobs.get(&token).map_or(Used::Unknown, |job| job.used)
+        queue.jobs.get(&id)?.found
     }
 
     fn replace_stuck(&self, queue: &mut Queue) {
@@ -146,8 +150,12 @@ impl Walker {
             Ok(()) => {
                 queue.on_duty = (number, beat);
                 queue.threads += 1;
+                let device = queue.device.take();
+                queue.hung.extend(device);
             }
-            Err(error) => tracing::warn!(%error, "failed to start a thread that walks writable layers"),
+            Err(error) => {
+                tracing::warn!(%error, "failed to start a thread that walks writable layers and mounts")
+            }
         }
     }
 }
@@ -168,12 +176,16 @@ fn spawn(state: &Arc<State>, number: u64, beat: Arc<Beat>) -> io::Result<()> {
 impl State {
     /// One thread: until it is not the one on duty any more.
     fn run(&self, number: u64, beat: &Beat) {
+        // Of this thread alone. Where it may not be lowered it is as it is.
+        let _ = rustix::process::setpriority_process(None, NICE);
         let mut queue = lock(&self.queue);
         while !queue.closed && queue.on_duty.0 == number {
-            let first = queue.jobs.iter().filter_map(|(token, job)| Some((job.next?, *token))).min();
+            let due = |(id, job): (&JobId, &Job)| Some((job.next?, *id));
+            let first = queue.jobs.iter().filter(|(_, job)| !queue.hung.contains(&job.target.device));
+            let first = first.filter_map(due).min();
             let wait = first.map(|(at, _)| at.saturating_duration_since(Instant::now()));
             queue = match (first, wait) {
-                (Some((_, token)), Some(Duration::ZERO)) => self.walk_one(queue, token, beat),
+                (Some((_, id)), Some(Duration::ZERO)) => self.walk_one(queue, id, number, beat),
                 (_, Some(wait)) => {
                     let waited = self.changed.wait_timeout(queue, wait);
                     waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
@@ -186,60 +198,33 @@ impl State {
 
     fn walk_one<'a>(
         &'a self,
-        mut queue: std::sync::MutexGuard<'a, Queue>,
-        token: u64,
+        mut queue: MutexGuard<'a, Queue>,
+        id: JobId,
+        number: u64,
         beat: &Beat,
-    ) -> std::sync::MutexGuard<'a, Queue> {
-        let Some(job) = queue.jobs.get_mut(&token) else { return queue };
+    ) -> MutexGuard<'a, Queue> {
+        let Some(job) = queue.jobs.get_mut(&id) else { return queue };
         job.next = None;
-        let (directory, device) = (job.directory.clone(), job.device);
+        let target = job.target.clone();
+        queue.device = Some(target.device);
         drop(queue);
+        let began = Instant::now();
         beat.note();
-        let used = (self.walk)(&directory, device, beat);
+        let found = (self.walk)(&target, beat);
         beat.at.store(0, Relaxed);
         let mut queue = lock(&self.queue);
-        if let Some(job) = queue.jobs.get_mut(&token) {
-            job.used = used.map_or(Used::TooLarge, Used::Bytes);
-            job.next = Some(Instant::now() + self.interval);
+        if queue.on_duty.0 == number {
+            queue.device = None;
+        } else if queue.hung.remove(&target.device) {
+            // It answers again: the others there have their turn.
+            self.changed.notify_all();
+        }
+        if let Some(job) = queue.jobs.get_mut(&id) {
+            job.found = Some(found);
+            job.next = Some(Instant::now() + self.interval.max(began.elapsed() * REST_FACTOR));
         }
         queue
     }
-}
-
-/// Bytes of allocated blocks below a directory, each hard link once; symbolic links and other file systems are not
-/// followed. What vanishes meanwhile is gone.
-fn walk(directory: &Path, device: u64, beat: &Beat) -> Option<u64> {
-    let mut used = fs::symlink_metadata(directory).map_or(0, |metadata| metadata.blocks() * 512);
-    let mut linked: HashSet<u64> = HashSet::new();
-    let mut directories = vec![directory.to_owned()];
-    let (mut entries, mut batch) = (0_usize, Instant::now());
-    while let Some(directory) = directories.pop() {
-        let Ok(listing) = fs::read_dir(&directory) else { continue };
-        for entry in listing.flatten() {
-            entries += 1;
-            if entries > ENTRIES_MAX || linked.len() > LINKS_MAX || directories.len() > PENDING_MAX {
-                return None;
-            }
-            if entries.is_multiple_of(BATCH) {
-                beat.note();
-                thread::sleep((batch.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX));
-                batch = Instant::now();
-            }
-            // Of the entry itself: a symbolic link is not followed.
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.dev() != device {
-                continue;
-            }
-            let first = metadata.is_dir() || metadata.nlink() == 1 || linked.insert(metadata.ino());
-            if first {
-                used = used.saturating_add(metadata.blocks().saturating_mul(512));
-            }
-            if metadata.is_dir() {
-                directories.push(entry.path());
-            }
-        }
-    }
-    Some(used)
 }
 
 #[cfg(test)]
@@ -247,75 +232,56 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::{Absence, kernel::tree::Way};
 
-    fn walked(directory: &Path, device: u64) -> u64 {
-        walk(directory, device, &Beat::new(Instant::now())).expect("a walk")
+    fn target(directory: &str, device: u64) -> Target {
+        Target { ways: vec![Way { from: directory.into(), to: "".into() }], device }
     }
 
-    #[test]
-    fn a_walk_counts_blocks_and_each_link_once() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let device = fs::metadata(directory.path()).expect("metadata").dev();
-        let empty = walked(directory.path(), device);
-        let below = directory.path().join("a");
-        fs::create_dir(&below).expect("a directory");
-        let with_directory = walked(directory.path(), device);
-        fs::write(below.join("file"), vec![7_u8; 1 << 20]).expect("a file");
-        fs::File::open(below.join("file")).and_then(|file| file.sync_all()).expect("written");
-        fs::hard_link(below.join("file"), below.join("again")).expect("a link");
-        std::os::unix::fs::symlink("/usr", below.join("elsewhere")).expect("a link");
-        let full = walked(directory.path(), device);
-        assert!(empty <= with_directory);
-        let file = fs::metadata(below.join("file")).expect("metadata").blocks() * 512;
-        assert!(file >= 1 << 20);
-        let rest = full - with_directory - file;
-        assert!(rest <= 8192, "{rest} bytes more than the file: a link was followed or counted twice");
+    fn found(used: Result<u64, Absence>) -> Found {
+        Found { used, space: Err(Absence::NotCollected), at: Instant::now() }
     }
 
-    #[test]
-    fn other_file_systems_and_what_is_gone_count_nothing() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let device = fs::metadata(directory.path()).expect("metadata").dev();
-        let alone = walked(directory.path(), device);
-        fs::write(directory.path().join("file"), vec![7_u8; 1 << 20]).expect("a file");
-        assert_eq!(walked(directory.path(), device + 1), alone, "its entries are on another device");
-        let gone = directory.path().join("gone");
-        assert_eq!(walked(&gone, device), 0);
-    }
-
-    /// Asks until the walk over a layer has ended; the test's own time limit bounds it.
-    fn await_used(walker: &Walker, token: u64) -> Used {
+    /// Asks until the walk has ended; the test's own time limit bounds it.
+    fn await_used(walker: &Walker, token: u64) -> Result<u64, Absence> {
         loop {
-            match walker.used(token) {
-                Used::Unknown => thread::yield_now(),
-                used => return used,
+            match walker.found((token, 0)) {
+                None => thread::yield_now(),
+                Some(found) => return found.used,
             }
         }
     }
+
+    const LONG: Duration = Duration::from_secs(600);
 
     #[test]
     fn a_walk_that_hangs_does_not_stop_the_others() {
         let (release, hold) = mpsc::channel::<()>();
         let hold = Mutex::new(hold);
         let (entered, has_entered) = mpsc::channel();
-        let walk = move |directory: &Path, _: u64, _: &Beat| {
-            if directory == Path::new("/hangs") {
+        let walk = move |target: &Target, _: &Beat| {
+            let directory = &target.ways[0].from;
+            if target.device == 1 {
                 let _ = entered.send(());
                 let _ = lock(&hold).recv();
             }
-            Some(directory.as_os_str().len() as u64)
+            found(Ok(directory.as_os_str().len() as u64))
         };
-        let walker =
-            Walker::with(Duration::from_secs(600), Duration::ZERO, Box::new(walk)).expect("a walker");
-        walker.add(1, "/hangs".into(), 0);
+        let walker = Walker::with(LONG, Duration::ZERO, Box::new(walk)).expect("a walker");
+        walker.add((1, 0), target("/hangs", 1));
         has_entered.recv().expect("the walk");
-        walker.add(2, "/good".into(), 0);
-        assert_eq!(await_used(&walker, 2), Used::Bytes(5));
-        assert_eq!(walker.used(1), Used::Unknown);
+        // Others on the device that hangs are not tried: each would cost a thread.
+        walker.add((2, 0), target("/there", 1));
+        walker.add((3, 0), target("/good", 2));
+        assert_eq!(await_used(&walker, 3), Ok(5));
+        assert_eq!(walker.found((1, 0)), None);
+        assert_eq!(walker.found((2, 0)), None);
+        assert!(has_entered.try_recv().is_err());
         drop(release);
-        assert_eq!(await_used(&walker, 1), Used::Bytes(6));
+        assert_eq!(await_used(&walker, 1), Ok(6));
+        assert_eq!(await_used(&walker, 2), Ok(6), "it answers again");
         walker.remove(1);
-        assert_eq!(walker.used(1), Used::Unknown);
+        assert_eq!(walker.found((1, 0)), None);
     }
 
     #[test]
@@ -323,28 +289,27 @@ mod tests {
         let (release, hold) = mpsc::channel::<()>();
         let hold = Arc::new(Mutex::new(hold));
         let (entered, has_entered) = mpsc::channel();
-        let walk = move |_: &Path, _: u64, _: &Beat| {
+        let walk = move |_: &Target, _: &Beat| {
             let _ = entered.send(());
             let _ = lock(&hold).recv();
-            None
+            found(Err(Absence::TooMany))
         };
-        let walker =
-            Walker::with(Duration::from_secs(600), Duration::ZERO, Box::new(walk)).expect("a walker");
+        let walker = Walker::with(LONG, Duration::ZERO, Box::new(walk)).expect("a walker");
         for token in 0..8 {
-            walker.add(token, "/hangs".into(), 0);
+            walker.add((token, 0), target("/hangs", token));
         }
         for _ in 0..THREADS_MAX {
             has_entered.recv().expect("a walk");
-            walker.used(0);
+            walker.found((0, 0));
         }
         for _ in 0..10 {
-            walker.used(0);
+            walker.found((0, 0));
         }
         assert_eq!(lock(&walker.0.queue).threads, THREADS_MAX);
         assert!(has_entered.try_recv().is_err(), "no more threads than that");
         drop(release);
         for token in 0..8 {
-            assert_eq!(await_used(&walker, token), Used::TooLarge);
+            assert_eq!(await_used(&walker, token), Err(Absence::TooMany));
         }
     }
 }

@@ -18,7 +18,13 @@ const EXCEPTIONS: &[(&str, &[&str], &str)] = &[(
 )];
 
 /// Gauges whose names cAdvisor has ended like a counter's.
-const NO_COUNTERS: &[&str] = &["container_fs_inodes_total"];
+const NO_COUNTERS: &[&str] = &[
+    "container_fs_inodes_total",
+    "container_network_tcp_usage_total",
+    "container_network_tcp6_usage_total",
+    "container_network_udp_usage_total",
+    "container_network_udp6_usage_total",
+];
 
 /// Units of Grafana's that are in use here.
 const UNITS: &[&str] = &[

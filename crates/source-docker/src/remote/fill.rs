@@ -21,16 +21,8 @@ pub(crate) fn absent(reason: Absence, groups: Groups, out: &mut Sample) {
             out.set(id, Reading::Absent(reason));
         }
     }
-    let tables = [
-        (Group::Io, Dimension::Device),
-        (Group::Network, Dimension::Interface),
-        (Group::Filesystem, Dimension::Filesystem),
-        (Group::Gpu, Dimension::Gpu),
-    ];
-    for (group, dimension) in tables {
-        if groups.has(group) {
-            out.table_mut(dimension).absence = Some(reason);
-        }
+    for dimension in catalogue::get().container_tables(groups) {
+        out.table_mut(dimension).absence = Some(reason);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::processes;
+use super::{network as detail, processes};
 use crate::harness::{Kernel, key, number};
 
 /// How a value is compared.
@@ -215,10 +215,12 @@ const IO: &[(&str, &str, &str, &str)] = &[
 /// Every name that [`readings`] can give, on one version or the other.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let rows = ROWS.iter().chain(processes::ROWS).map(|row| row.0);
+    let by_key = NETWORK.iter().map(|row| row.0).chain(IO.iter().map(|row| row.0));
     rows.chain([FAULTS])
         .chain(processes::FAMILIES)
-        .chain(NETWORK.iter().map(|row| row.0))
-        .chain(IO.iter().map(|row| row.0))
+        .chain(detail::names())
+        .chain(by_key)
+        .chain(super::keyed::names())
 }
 
 /// Every value that the kernel has of a container now.
@@ -240,12 +242,14 @@ pub(super) fn readings(kernel: &Kernel) -> Vec<Reading> {
         }));
     }
     processes::add(kernel, &mut all);
+    detail::add(kernel, &mut all);
     network(kernel, &mut all);
     for (name, file, word, io_key) in IO {
         for (device, value) in by_device(kernel, file, word, io_key) {
             all.push(Reading { name, labels: vec![("device", device)], kind: Counter, value });
         }
     }
+    all.extend(super::keyed::readings(kernel));
     all
 }
 
@@ -282,7 +286,7 @@ pub(crate) fn by_device(kernel: &Kernel, file: &str, word: &str, io_key: &str) -
 }
 
 /// `8:0` is `/dev/sda`.
-fn device_name(number: &str) -> Option<String> {
+pub(super) fn device_name(number: &str) -> Option<String> {
     let link = std::fs::read_link(format!("/sys/dev/block/{number}")).ok()?;
     Some(format!("/dev/{}", link.file_name()?.to_str()?))
 }
