@@ -145,7 +145,7 @@ fn a_part_of_a_page_can_be_asked_for() {
     let expected = ["container_cpu_usage_seconds_total", "container_threads", "process_open_fds"];
     assert_eq!(names(&exporter.scrape_at(asked)), expected.map(str::to_owned).into());
     for (query, part) in [
-        ("collect[]=gpu", "unknown group \"gpu\" in collect[]: ask for state, cpu, memory"),
+        ("collect[]=flux", "unknown group \"flux\" in collect[]: ask for state, cpu, "),
         ("profile=cadviser", "unknown profile \"cadviser\": ask for native, cadvisor"),
     ] {
         let answer = exporter.get(&format!("/metrics?{query}"), &[]);

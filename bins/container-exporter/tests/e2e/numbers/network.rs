@@ -155,9 +155,11 @@ fn count(text: &str, file: &str, protocol: &str, word: &str) -> Option<f64> {
 #[test]
 fn sockets_by_state_and_what_tcp_counts_show() {
     let Some(scope) = Scope::new("sockets") else { return };
-    // It listens twice, and holds a connection with itself.
-    let script = "nc -l -p 7001 >/dev/null & (sleep 100000 | nc 127.0.0.1 7001) & nc -l -p 7002 & nc -u -l -p 7003 & \
-        while ! grep -q ' 01 ' /proc/net/tcp /proc/net/tcp6; do true; done; echo | nc 127.0.0.1 7999; touch /done; exec sleep 100000";
+    // It listens twice, and holds a connection with itself. At the end of its input, nc would end.
+    let script = "listen() { tail -f /dev/null | nc -l -p $1 >/dev/null & }; listen 7001; listen 7002; \
+        until netstat -lnt | grep -q :7001; do sleep 0.1; done; (tail -f /dev/null | nc 127.0.0.1 7001) & \
+        until grep -q ' 01 ' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done; \
+        echo | nc 127.0.0.1 7999; touch /done; exec sleep 100000";
     let container = scope.run("talks", &["--network", "bridge"], script);
     crate::harness::await_until("it is connected", || container.exec("test -e /done").0.then_some(()));
     let exporter = scope.exporter().start();
