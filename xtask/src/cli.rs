@@ -32,6 +32,8 @@ pub(crate) enum Task {
     Codegen(CodegenOptions),
     /// Write the dashboards, rules and alerts that derive from the catalogue, or check that they are up to date.
     GenDashboards(GenDashboardsOptions),
+    /// Draw the dashboards from recorded answers. Needs node, npm and chromium.
+    RenderDashboards(RenderDashboardsOptions),
     /// Feed every parser of foreign bytes what libFuzzer comes up with. Needs nightly and a C++ compiler.
     Fuzz(FuzzOptions),
     /// Run the long forms of the faults' tests: churn, outages, collections without end.
@@ -148,6 +150,20 @@ pub(crate) struct GenDashboardsOptions {
     /// Another threshold, duration or severity than the default, such as alert.MemoryNearLimit.threshold=0.8. Wants --out.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// What `cargo xtask render-dashboards` does.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RenderDashboardsOptions {
+    /// Write the pictures into this directory instead of docs/images.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Only this dashboard, named as its file without .json.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+    /// Open the rows that are closed at first.
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 /// The test hosts.

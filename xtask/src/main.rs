@@ -20,6 +20,7 @@ mod metadata;
 mod process;
 #[cfg(test)]
 mod reliability;
+mod render;
 mod soak;
 mod stack;
 mod step;
@@ -54,6 +55,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Layers => layers::run().map(|summary| done(&summary)),
         Task::Codegen(options) => codegen::run(&options).map(|summary| done(&summary)),
         Task::GenDashboards(options) => gen_dashboards::run(&options).map(|summary| done(&summary)),
+        Task::RenderDashboards(options) => render::run(&options).map(|summary| done(&summary)),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Stack(options) => stack::run(&options),
