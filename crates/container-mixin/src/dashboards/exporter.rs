@@ -93,7 +93,22 @@ fn collections() -> Vec<Panel> {
 fn engines() -> Vec<Panel> {
     const SOURCE: &[&str] = &["instance", "source"];
     let errors = rate(ids::SOURCE_ERRORS, SOURCE).per(rate(ids::SOURCE_REQUESTS, SOURCE));
-    let versions = Panel::of_metric(metric(ids::ENGINE_INFO), HOST).size(24, 5);
+    let versions = Panel::table(
+        "Engines",
+        "What answers at each source, and how it runs containers.",
+        &[
+            ("instance", "Instance"),
+            ("source", "Source"),
+            ("engine", "Engine"),
+            ("version", "Version"),
+            ("api_version", "API"),
+            ("cgroup_driver", "Cgroup driver"),
+            ("storage_driver", "Storage driver"),
+            ("endpoint", "Address"),
+        ],
+    )
+    .query(Query::new(metric(ids::ENGINE_INFO).now(), ""))
+    .size(24, 5);
     let absent = Panel::table(
         "What is absent, and why",
         "Containers of which at least one metric of the group cannot be known.",

@@ -107,7 +107,7 @@ fn hosts() -> Panel {
                 .steps(PRESSURE_STEPS),
         )
         .link("This host", link_to(uid::HOST, &[("instance", "__data.fields.Instance")]))
-        .size(24, 7)
+        .size(24, 5)
 }
 
 fn use_over_time(profile: Profile) -> Vec<Panel> {
@@ -138,7 +138,7 @@ fn use_over_time(profile: Profile) -> Vec<Panel> {
 fn most() -> Vec<Panel> {
     let table = |title, description, query: Query, column| {
         row_to_container(
-            Panel::table(title, description, CONTAINER_COLUMNS).query(query).top(column, 10).size(6, 9),
+            Panel::table(title, description, CONTAINER_COLUMNS).query(query).top(column, 10).size(12, 8),
         )
     };
     let received = rate(ids::NETWORK_RECEIVE_BYTES, CONTAINER);

@@ -112,10 +112,9 @@ fn memory_panels(profile: Profile) -> Vec<Panel> {
         line_to_container(
             Panel::stack(
                 "Memory by container",
-                "Working set: without the page cache that can be dropped at once; and how much the host has.",
+                "Working set: without the page cache that can be dropped at once.",
             )
             .query(Query::new(memory(CONTAINER), "{container_name} on {instance}"))
-            .query(Query::new(sum(ids::MACHINE_MEMORY, HOST), "memory of {instance}").limit())
             .shown(Shown::Bytes)
             .min(0.0),
             profile,

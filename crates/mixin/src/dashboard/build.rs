@@ -349,7 +349,7 @@ fn target(kind: Kind, index: usize, rendered: &Rendered, legend: &str) -> json::
 
 fn options(panel: &Panel) -> Options {
     match panel.kind {
-        Kind::TimeSeries { .. } => Options::TIME_SERIES,
+        Kind::TimeSeries { .. } => Options::time_series(panel.size.0),
         Kind::Stat => Options::stat(false),
         Kind::Table => Options::TABLE,
         Kind::BarGauge => Options::BAR_GAUGE,
@@ -374,15 +374,20 @@ fn defaults(panel: &Panel) -> json::Defaults {
     json::Defaults {
         color: (panel.kind != Kind::Heatmap).then_some(json::ColorMode { fixed_color: None, mode }),
         custom: match panel.kind {
-            Kind::TimeSeries { stacked } => Some(Custom::graph(stacked, !panel.steps.is_empty())),
+            Kind::TimeSeries { stacked } => {
+                Some(Custom::graph(stacked, !panel.steps.is_empty(), panel.soft_max()))
+            }
             Kind::Table => Some(Custom::TABLE),
             Kind::StateTimeline => Some(Custom::TIMELINE),
             _ => None,
         },
+        decimals: panel.shown.decimals(),
         links,
         mappings: mappings.into_iter().collect(),
         max: panel.range.1,
         min: panel.range.0,
+        // What a number never had is no fault of the query.
+        no_value: (panel.kind == Kind::Stat).then_some("–"),
         thresholds: (panel.kind != Kind::Heatmap).then(|| thresholds(&panel.steps)),
         unit: Some(panel.shown.grafana()),
     }

@@ -201,6 +201,8 @@ pub(crate) struct Defaults {
     pub(crate) color: Option<ColorMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) custom: Option<Custom>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) decimals: Option<u8>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) links: Vec<FieldLink>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -209,6 +211,8 @@ pub(crate) struct Defaults {
     pub(crate) max: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) min: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) no_value: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) thresholds: Option<Thresholds>,
     #[serde(skip_serializing_if = "Option::is_none")]

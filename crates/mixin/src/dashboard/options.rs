@@ -82,13 +82,9 @@ pub(crate) struct Legend {
 }
 
 impl Legend {
-    /// Last and greatest value beside each name.
-    const TABLE: Self = Self {
-        calcs: &["lastNotNull", "max"],
-        display_mode: "table",
-        placement: "bottom",
-        show_legend: true,
-    };
+    /// Last and greatest value beside each name. Below a graph there would be room for three names.
+    const TABLE: Self =
+        Self { calcs: &["lastNotNull", "max"], display_mode: "table", placement: "right", show_legend: true };
     const LIST: Self = Self { calcs: &[], display_mode: "list", placement: "bottom", show_legend: true };
     const NONE: Self = Self { calcs: &[], display_mode: "list", placement: "bottom", show_legend: false };
 }
@@ -172,8 +168,10 @@ pub(crate) struct YAxis {
     unit: &'static str,
 }
 
+/// Half a dashboard.
+const WIDE: u8 = 12;
+
 impl Options {
-    pub(crate) const TIME_SERIES: Self = Self::TimeSeries { legend: Legend::TABLE, tooltip: Tooltip::ALL };
     pub(crate) const TABLE: Self = Self::Table { cell_height: "sm", frame_index: 0, show_header: true };
     pub(crate) const BAR_GAUGE: Self = Self::BarGauge {
         display_mode: "gradient",
@@ -209,6 +207,12 @@ impl Options {
         show_value: "auto",
         tooltip: Tooltip::ONE,
     };
+
+    /// A graph, its legend beside it where it is wide enough for that.
+    pub(crate) const fn time_series(width: u8) -> Self {
+        let legend = if width < WIDE { Legend::LIST } else { Legend::TABLE };
+        Self::TimeSeries { legend, tooltip: Tooltip::ALL }
+    }
 
     /// A stat with a small graph behind the number, unless its value is a name or a date.
     pub(crate) const fn stat(graph: bool) -> Self {
@@ -255,6 +259,8 @@ impl Options {
 pub(crate) enum Custom {
     Graph {
         axis_placement: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        axis_soft_max: Option<f64>,
         draw_style: &'static str,
         fill_opacity: u8,
         line_interpolation: &'static str,
@@ -295,9 +301,10 @@ impl Custom {
     pub(crate) const TABLE: Self = Self::Table { align: "auto", filterable: true, inspect: false };
     pub(crate) const TIMELINE: Self = Self::Timeline { fill_opacity: 70, line_width: 0 };
 
-    pub(crate) const fn graph(stacked: bool, thresholds: bool) -> Self {
+    pub(crate) const fn graph(stacked: bool, thresholds: bool, axis_soft_max: Option<f64>) -> Self {
         Self::Graph {
             axis_placement: "auto",
+            axis_soft_max,
             draw_style: "line",
             fill_opacity: if stacked { 30 } else { 10 },
             line_interpolation: "linear",

@@ -249,6 +249,11 @@ impl Panel {
         panel.query(Query::new(expr, legend)).shown(Shown::of(def)).size(8, 7)
     }
 
+    /// Where the axis of a share ends at least: of nothing but zeros Grafana would make it a hundred times the whole.
+    pub(crate) fn soft_max(&self) -> Option<f64> {
+        (self.shown == Shown::Ratio && self.range.1.is_none()).then_some(0.1)
+    }
+
     /// Adds a query.
     pub fn query(mut self, query: Query) -> Self {
         self.queries.push(query);

@@ -12,7 +12,7 @@ type Table = (Vec<json::Transformation>, Vec<json::Override>);
 
 /// A table: its frames are merged, its columns named and ordered, its rows sorted and cut.
 pub(super) fn table(panel: &Panel, answered: &[Answered<'_>]) -> Result<Table, Error> {
-    let mut exclude = BTreeMap::from([("Time".to_owned(), true)]);
+    let mut exclude = BTreeMap::from([("Time".to_owned(), true), ("__name__".to_owned(), true)]);
     let mut index = BTreeMap::new();
     let mut rename = BTreeMap::new();
     let mut overrides = Vec::new();
@@ -67,6 +67,9 @@ fn column(title: &str, properties: Vec<Property>) -> json::Override {
 
 fn column_properties(column: &Column) -> Vec<Property> {
     let mut properties = vec![Property { id: "unit", value: PropertyValue::Text(column.shown.grafana()) }];
+    if let Some(decimals) = column.shown.decimals() {
+        properties.push(Property { id: "decimals", value: PropertyValue::Number(f64::from(decimals)) });
+    }
     if !column.steps.is_empty() {
         properties
             .push(Property { id: "thresholds", value: PropertyValue::Thresholds(thresholds(&column.steps)) });

@@ -113,7 +113,10 @@ fn a_table_names_its_columns_and_hides_the_rest() {
     assert_eq!(ids, ["merge", "organize", "sortBy", "limit"]);
     let organize = &panel["transformations"][1]["options"];
     assert_eq!(organize["renameByName"], json!({"box": "Box", "Value #A": "Load", "Value #B": "Limit"}));
-    assert_eq!(organize["excludeByName"], json!({"Time": true, "instance": true, "job": true}));
+    assert_eq!(
+        organize["excludeByName"],
+        json!({"Time": true, "__name__": true, "instance": true, "job": true})
+    );
     assert!(
         panel["targets"]
             .as_array()

@@ -55,6 +55,14 @@ impl Shown {
         }
     }
 
+    /// What is counted comes in whole pieces, though Prometheus' `increase` says 8.05 of it.
+    pub(crate) const fn decimals(self) -> Option<u8> {
+        match self {
+            Self::Plain => Some(0),
+            _ => None,
+        }
+    }
+
     /// How the value of a row is shown: a counter's rate, anything else as it is.
     #[must_use]
     pub const fn of(def: &MetricDef) -> Self {

@@ -9,8 +9,9 @@ use crate::harness::{Exporter, patience};
 /// Connections to the engine are kept: one for each of the inspects that it is asked for at a time, and one for a list.
 const CONNECTIONS_MORE: usize = 5;
 
-/// Cgroups that come and go while they are counted. A leak would be one or two watches for each of hundreds of containers.
-const PARENTS_MORE: usize = 20;
+/// Cgroups of others that come while they are counted: each parent of containers is watched in up to ten hierarchies. A leak would be
+/// one or two watches for each of hundreds of containers.
+const PARENTS_MORE: usize = 60;
 
 /// Where a read takes long, another thread takes over; it stays for a while. So does one that looks at the tree.
 const THREADS_MORE: usize = 2;
