@@ -111,11 +111,15 @@ pub struct Table {
     pub absence: Option<Absence>,
 }
 
+/// Tables of containers' standard groups, which are the first.
+const STANDARD_TABLES: usize = Dimension::Filesystem as usize + 1;
+
 /// One reading of everything about one entity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     scalars: Box<[Reading]>,
-    tables: [Table; Dimension::ALL.len()],
+    /// By dimension, as far as one was filled.
+    tables: Vec<Table>,
     /// The container's cgroup path, once it is known.
     pub cgroup: Option<Arc<str>>,
     /// When its numbers were taken, where that was before they were asked for: the engine's stats API is polled.
@@ -128,7 +132,7 @@ impl Sample {
     pub fn absent(reason: Absence) -> Self {
         Self {
             scalars: vec![Reading::Absent(reason); catalogue::get().len()].into(),
-            tables: std::array::from_fn(|_| Table::default()),
+            tables: Vec::new(),
             cgroup: None,
             taken_at: None,
         }
@@ -139,7 +143,7 @@ impl Sample {
     #[must_use]
     pub fn of_container(reason: Absence, groups: Groups) -> Self {
         let scalars = vec![Reading::Absent(reason); catalogue::get().container_rows_of(groups)].into();
-        Self { scalars, tables: std::array::from_fn(|_| Table::default()), cgroup: None, taken_at: None }
+        Self { scalars, tables: Vec::with_capacity(STANDARD_TABLES), cgroup: None, taken_at: None }
     }
 
     /// What is known of a row.
@@ -158,12 +162,18 @@ impl Sample {
     /// The table of a dimension.
     #[must_use]
     pub fn table(&self, dimension: Dimension) -> &Table {
-        &self.tables[dimension as usize]
+        static EMPTY: Table = Table { entries: Vec::new(), absence: None };
+        self.tables.get(dimension as usize).unwrap_or(&EMPTY)
     }
 
     /// The table of a dimension, to be filled.
     pub fn table_mut(&mut self, dimension: Dimension) -> &mut Table {
-        &mut self.tables[dimension as usize]
+        let index = dimension as usize;
+        if self.tables.len() <= index {
+            self.tables.reserve_exact(index + 1 - self.tables.len());
+            self.tables.resize_with(index + 1, Table::default);
+        }
+        &mut self.tables[index]
     }
 
     /// Adds to a table an entry with these labels and one reading, or sets the reading in the entry that is there.

@@ -26,6 +26,13 @@ const SINGLES: [(Dimension, &str); 5] = [
     (Dimension::Resource, "sev"),
     (Dimension::Region, "drm/0000:03:00.0/vram0"),
 ];
+const MOUNT: [&str; 3] = ["/data", "data", "volume"];
+const GPU: [&str; 4] = [
+    "GPU-8a1f2c3d-0b4e-4f6a-9c7d-5e2b1a0f3c4d",
+    "NVIDIA A2",
+    "nvidia",
+    "GPU-8a1f2c3d-0b4e-4f6a-9c7d-5e2b1a0f3c4d",
+];
 const FILESYSTEM: [&str; 1] = ["/dev/nvme0n1p2"];
 
 /// Fills every row that a kernel would, on a machine with cgroup v2.
@@ -55,6 +62,7 @@ impl Sampler for SimSampler {
     fn host(&self, groups: Groups, out: &mut Sample) {
         let moment = self.root.at(self.clock.now());
         fill(Entity::Host, groups, &moment, out);
+        table(Dimension::Gpu, groups, &GPU, 0, &moment, out);
         let id = |what: &str| {
             let hash = mix_text(self.seed, what);
             format!(
@@ -105,6 +113,8 @@ fn fill_tables(groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
         table(Dimension::Device, groups, labels, number, moment, out);
         table(Dimension::DeviceDetail, groups, labels, number, moment, out);
     }
+    table(Dimension::Mount, groups, &MOUNT, 0, moment, out);
+    table(Dimension::Gpu, groups, &GPU, 0, moment, out);
     for (dimension, labels) in SINGLES {
         table(dimension, groups, &[labels], 0, moment, out);
     }

@@ -58,8 +58,11 @@ fn differences(page: &Page, expected: &Page, containers: &[Container<'_>]) -> Ve
 #[track_caller]
 fn assert_same_as_on_the_host(scope: &Scope, contained: &Contained<'_>, containers: &[Container<'_>]) {
     let include = scope.name("idle*");
-    let host =
-        scope.exporter_of_all().config("containers", &format!("include = [\"name={include}\"]")).start();
+    let host = scope
+        .exporter_of_all()
+        .config("metrics", &format!("max_age_ms = 0\n{}", image::UNPRIVILEGED))
+        .config("containers", &format!("include = [\"name={include}\"]"))
+        .start();
     containers.iter().for_each(|container| drop(host.await_container(&container.name)));
     let mut last = Vec::new();
     let same = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

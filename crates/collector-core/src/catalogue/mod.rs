@@ -56,18 +56,19 @@ pub enum Entity {
     Exporter,
 }
 
-/// A table's kind of key.
+/// A table's kind of key. Those of containers' standard groups come first, then those of their other groups, so that most samples hold
+/// few tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Dimension {
     /// A block device that a cgroup used.
     Device,
-    /// A block device of the group io_detail, which is apart so that pages without it have narrow tables.
-    DeviceDetail,
     /// A network interface.
     Interface,
     /// The file system under a container's writable layer.
     Filesystem,
+    /// A block device of the group io_detail, which is apart so that pages without it have narrow tables.
+    DeviceDetail,
     /// A memory node.
     Node,
     /// A size of huge pages.
@@ -78,6 +79,10 @@ pub enum Dimension {
     Resource,
     /// A region of device memory.
     Region,
+    /// A volume or bind mount of a container.
+    Mount,
+    /// A GPU, or a part of one.
+    Gpu,
     /// A container state.
     State,
     /// How a run ended.
@@ -106,24 +111,22 @@ pub enum Dimension {
     EngineAnswer,
     /// An image that an engine holds.
     Image,
-    /// A volume or bind mount of a container.
-    Mount,
-    /// A GPU, or a part of one.
-    Gpu,
 }
 
 impl Dimension {
     /// Every dimension.
     pub const ALL: [Self; 25] = [
         Self::Device,
-        Self::DeviceDetail,
         Self::Interface,
         Self::Filesystem,
+        Self::DeviceDetail,
         Self::Node,
         Self::PageSize,
         Self::RdmaDevice,
         Self::Resource,
         Self::Region,
+        Self::Mount,
+        Self::Gpu,
         Self::State,
         Self::Outcome,
         Self::Machine,
@@ -138,8 +141,6 @@ impl Dimension {
         Self::EngineDisk,
         Self::EngineAnswer,
         Self::Image,
-        Self::Mount,
-        Self::Gpu,
     ];
 
     /// The label names, in the order of an entry's label values. A row shows those that its attributes name.
