@@ -49,9 +49,10 @@ fn interfaces(exporter: &Exporter, name: &str) -> Vec<String> {
     let page = exporter.await_container(name);
     let mut found = Vec::new();
     for line in page.lines.iter().filter(|line| line.label("container_name") == name) {
-        if line.name.starts_with("container_network_") && !found.contains(&line.label("interface").to_owned())
+        let interface = line.label("interface").to_owned();
+        if line.name.starts_with("container_network_") && !interface.is_empty() && !found.contains(&interface)
         {
-            found.push(line.label("interface").to_owned());
+            found.push(interface);
         }
     }
     found
@@ -83,4 +84,7 @@ fn a_shared_network_is_its_owners() {
     let exporter = scope.exporter().start();
     assert_eq!(interfaces(&exporter, &owner.name), ["eth0"]);
     assert_eq!(interfaces(&exporter, &guest.name), Vec::<String>::new());
+    let page = exporter.scrape();
+    let sockets = |name: &str| page.of("container_sockstat_sockets_used", name);
+    assert!(sockets(&owner.name).is_some() && sockets(&guest.name).is_none(), "so is what it counts beside");
 }
