@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cgroup_reader::{CgroupPath, Controller, Host, Namespace};
 
+use super::is_or_below;
 use crate::{
     Absence, Accelerator, AcceleratorProcess, AcceleratorUse, Accelerators, EngineTime, Reading, Sample,
     catalogue::{Dimension, RowId, ids},
@@ -18,8 +19,7 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Of the container in these cgroups.
-    pub(super) fn new(cgroups: &CgroupPath) -> Self {
+    fn new(cgroups: &CgroupPath) -> Self {
         Self { cgroups: cgroups.clone(), id: cgroups.container().map(|found| found.id) }
     }
 
@@ -30,8 +30,7 @@ impl Own {
             };
             // The root of a hierarchy that the runtime does not use is nobody's.
             let own = own.trim_end_matches('/');
-            !own.is_empty()
-                && path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            !own.is_empty() && is_or_below(path, own)
         };
         let is_named = || self.id.is_some() && process.container().map(|found| found.id) == self.id;
         // A cpuset may be shared with whoever runs beside.
@@ -57,19 +56,23 @@ impl Source {
         Self { accelerators }
     }
 
-    fn look(&self) -> Result<Arc<[Accelerator]>, Absence> {
-        self.accelerators.as_ref().map_err(|reason| *reason)?.look()
+    /// Which processes are those of the container in these cgroups; nobody asks where nobody tells of GPUs.
+    pub(super) fn own(&self, cgroups: &CgroupPath) -> Option<Own> {
+        self.accelerators.is_ok().then(|| Own::new(cgroups))
+    }
+
+    /// What there is; none, with the reason in the table, where it is not known.
+    fn look(&self, out: &mut Sample) -> Option<Arc<[Accelerator]>> {
+        let looked = match &self.accelerators {
+            Ok(accelerators) => accelerators.look(),
+            Err(reason) => Err(*reason),
+        };
+        looked.inspect_err(|reason| out.table_mut(Dimension::Gpu).absence = Some(*reason)).ok()
     }
 
     /// Fills the rows of a container: an entry for each GPU that its processes use.
-    pub(super) fn fill(&self, own: &Own, out: &mut Sample) {
-        let all = match self.look() {
-            Ok(all) => all,
-            Err(reason) => {
-                out.table_mut(Dimension::Gpu).absence = Some(reason);
-                return;
-            }
-        };
+    pub(super) fn fill(&self, own: Option<&Own>, out: &mut Sample) {
+        let (Some(all), Some(own)) = (self.look(out), own) else { return };
         for accelerator in all.iter() {
             let used = accelerator.used.as_ref().map_err(|reason| *reason);
             let processes = used.and_then(|used| used.processes.as_ref().map_err(|reason| *reason));
@@ -89,13 +92,7 @@ impl Source {
 
     /// Fills the rows of the host: an entry for each GPU.
     pub(super) fn fill_host(&self, out: &mut Sample) {
-        let all = match self.look() {
-            Ok(all) => all,
-            Err(reason) => {
-                out.table_mut(Dimension::Gpu).absence = Some(reason);
-                return;
-            }
-        };
+        let Some(all) = self.look(out) else { return };
         for accelerator in all.iter() {
             let mut set = |row, reading| set(accelerator, row, reading, out);
             set(ids::HOST_GPU_UP, Reading::int(u64::from(accelerator.used.is_ok())));

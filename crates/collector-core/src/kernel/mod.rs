@@ -254,7 +254,12 @@ fn is_below(host: &Host, process: Process, cgroup: &str) -> bool {
     Controller::ALL
         .into_iter()
         .filter_map(|controller| paths.get(controller))
-        .any(|path| path.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        .any(|path| is_or_below(path, cgroup))
+}
+
+/// Whether a path of a cgroup is that of another, or below it.
+fn is_or_below(path: &str, cgroup: &str) -> bool {
+    path.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn in_container(host: &Host, process: Process, id: &str) -> bool {

@@ -95,13 +95,13 @@ impl Mounts {
         if !host.is_running(process) {
             return Err(Absence::NotRunning);
         }
+        let mounts: Vec<_> = parse::mountinfo(&bytes).collect();
         self.absence = (self.told.len() > MOUNTS_MAX).then_some(Absence::TooMany);
         let mut found = Vec::new();
         for (place, told) in self.told.iter().enumerate().take(MOUNTS_MAX) {
             // A later mount hides an earlier one at the same point.
             let point = Path::new(&*told.destination);
-            let mount = parse::mountinfo(&bytes).filter(|mount| Path::new(&mount.point) == point).last();
-            let Some(mount) = mount else {
+            let Some(mount) = mounts.iter().rfind(|mount| Path::new(&mount.point) == point) else {
                 // Unmounted, or its point is a link in the container.
                 self.absence = Some(Absence::NotReachable);
                 continue;

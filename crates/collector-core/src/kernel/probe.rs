@@ -39,7 +39,7 @@ pub(super) struct KernelProbe {
     token: u64,
     handle: Handle,
     cgroup: Arc<str>,
-    own: Own,
+    own: Option<Own>,
     watch: Watch,
     network: Membership,
     /// What the handle was told of its network.
@@ -77,7 +77,7 @@ impl KernelProbe {
         };
         let cgroup = controllers.into_iter().find_map(|controller| path.get(controller)).unwrap_or("/");
         let cgroup = Arc::from(cgroup);
-        let own = Own::new(path);
+        let own = shared.accelerators.own(path);
         let network_absence = shared.namespaces.absence(token, network, Instant::now());
         handle.set_network_absence(network_absence);
         let layer = Layer::new(token, handle.process());
@@ -299,7 +299,7 @@ impl Probe for KernelProbe {
             sockets::fill(&shared.host, self.handle.process(), self.network_absence, &shared.allowance, out);
         }
         if groups.has(Group::Gpu) {
-            shared.accelerators.fill(&self.own, out);
+            shared.accelerators.fill(self.own.as_ref(), out);
         }
         read.map_err(|_| Gone)
     }
