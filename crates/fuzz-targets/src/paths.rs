@@ -7,19 +7,17 @@ pub(crate) fn mountinfo(data: &[u8]) {
     let mounts: Vec<_> = parse::mountinfo(data).collect();
     assert!(mounts.len() <= data.len() / 10 + 1, "{} mounts in {} bytes", mounts.len(), data.len());
     let line = |mount: &parse::Mount| {
-        let [root, point, fs_type, source, options] =
-            [&mount.root, &mount.point, &mount.fs_type, &mount.source, &mount.options]
-                .map(|text| escaped(text));
+        let [root, point, fs_type, source] =
+            [&mount.root, &mount.point, &mount.fs_type, &mount.source].map(|text| escaped(text));
+        let options: Vec<String> =
+            mount.options().map(|option| escaped(option).replace(',', "\\054")).collect();
+        let options = options.join(",");
         let (major, minor) = mount.device;
         format!("1 2 {major}:{minor} {root} {point} rw shared:4 - {fs_type} {source} {options}\n")
     };
     let written: String = mounts.iter().map(line).collect();
     let again: Vec<_> = parse::mountinfo(written.as_bytes()).collect();
     assert_eq!(again, mounts);
-    for mount in &mounts {
-        let options: Vec<&str> = mount.options().collect();
-        assert_eq!(options.join(","), mount.options);
-    }
 }
 
 fn escaped(text: &str) -> String {

@@ -14,14 +14,14 @@ pub struct Mount {
     pub fs_type: String,
     /// What is mounted: a device, or a word.
     pub source: String,
-    /// The file system's own options, separated by commas: `rw,cpu,cpuacct`, `upperdir=…`.
-    pub options: String,
+    /// The file system's own options: `rw`, `cpu`, `upperdir=…`. A comma in one is part of it.
+    pub options: Vec<String>,
 }
 
 impl Mount {
     /// The file system's options one by one.
     pub fn options(&self) -> impl Iterator<Item = &str> {
-        self.options.split(',')
+        self.options.iter().map(String::as_str)
     }
 }
 
@@ -44,7 +44,8 @@ fn mount(line: &[u8]) -> Option<Mount> {
         point: unescape(point)?,
         fs_type: unescape(fs_type)?,
         source: unescape(source)?,
-        options: unescape(options)?,
+        // Separated as written: the kernel escapes a comma that belongs to a value.
+        options: options.split(|&byte| byte == b',').map(unescape).collect::<Option<_>>()?,
     })
 }
 
@@ -85,6 +86,15 @@ mod tests {
         assert_eq!(mounts[1].root, "/docker/x y");
         assert_eq!(mounts[1].point, "/mnt/a\\b\tc");
         assert_eq!(mounts[1].options().collect::<Vec<_>>(), ["rw", "cpu", "cpuacct"]);
+    }
+
+    /// As the kernel shows an overlay whose directories have odd names.
+    #[test]
+    fn a_comma_in_an_option_is_part_of_it() {
+        let text = b"9 1 0:50 / / rw - overlay overlay rw,upperdir=/a\\054b\\040c\\134d\\075e,workdir=/w\n";
+        let mounts: Vec<_> = mountinfo(text).collect();
+        let options: Vec<&str> = mounts[0].options().collect();
+        assert_eq!(options, ["rw", "upperdir=/a,b c\\d=e", "workdir=/w"]);
     }
 
     #[test]

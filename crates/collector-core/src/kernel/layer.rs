@@ -1,24 +1,26 @@
 //! A container's writable layer: its directory, the disk and the file system under it, and what it holds.
 //!
 //! The layer's directory is in `/proc/<pid>/mountinfo` (the root mount's `upperdir=`), whatever engine and image store made
-//! it. Finding it and asking its file system costs some microseconds and is done while sampling; what it holds is walked in
-//! the background ([`super::walk`]).
+//! it. Finding it and asking its file system costs some microseconds and is done while sampling, aside where it may never
+//! answer ([`super::places`]); what it holds is walked in the background ([`super::walk`]).
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{Host, Process, parse};
+use cgroup_reader::{Host, Process, Roots};
 
 use super::{
     lock,
+    places::{MountTable, Place, Places},
     probe::DeviceNumber,
-    tree::{Space, Target, Way, reason},
+    reason::reason,
+    tree::{Space, Target, Way},
     walk::Walker,
 };
 use crate::{Absence, Reading, Sample, catalogue::Dimension, catalogue::ids};
@@ -28,8 +30,8 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// What does not change while the container runs.
 #[derive(Debug)]
-struct Place {
-    directory: PathBuf,
+struct Ground {
+    directory: Place,
     /// The file system it is on.
     device: u64,
     /// The whole disk under that, where there is one.
@@ -37,33 +39,49 @@ struct Place {
     label: Arc<str>,
 }
 
-/// What is known of the file systems under layers, by device: most containers share one, and the mount table that names it
-/// grows with each container.
-#[derive(Debug, Default)]
-pub(super) struct FileSystems(Mutex<HashMap<u64, (Instant, FileSystem)>>);
+/// What asks a file system for its size.
+type Ask = dyn Fn(&Path) -> Result<Space, Absence> + Send + Sync;
 
-/// A file system: the whole disk under it, where there is one, and what the mount table calls it.
-type FileSystem = (Option<DeviceNumber>, Arc<str>);
+/// The file systems under layers: most containers share one.
+pub(super) struct FileSystems {
+    pub(super) places: Places,
+    /// The whole disks under them, where there are such, by device.
+    disks: Mutex<HashMap<u64, (Instant, Option<DeviceNumber>)>>,
+    space: Arc<Ask>,
+}
 
-/// How long a file system's name is good for, and how many are remembered: beyond that all are forgotten.
-const NAME_FRESH: Duration = Duration::from_secs(60);
-const NAMES_MAX: usize = 256;
+/// How long a disk is good for, and how many are remembered: beyond that all are forgotten.
+const DISK_FRESH: Duration = Duration::from_secs(60);
+const DISKS_MAX: usize = 256;
 
 impl FileSystems {
-    fn of(&self, host: &Host, directory: &Path, device: u64) -> FileSystem {
-        let mut known = lock(&self.0);
-        if let Some((at, file_system)) = known.get(&device)
-            && at.elapsed() < NAME_FRESH
+    pub(super) fn new(roots: &Roots) -> Self {
+        Self::with(roots, Arc::new(space))
+    }
+
+    /// With something else in the place of the system call: tests have one that never returns.
+    pub(super) fn with(roots: &Roots, space: Arc<Ask>) -> Self {
+        Self { places: Places::new(roots), disks: Mutex::default(), space }
+    }
+
+    fn disk(&self, host: &Host, device: u64) -> Option<DeviceNumber> {
+        let mut known = lock(&self.disks);
+        if let Some((at, disk)) = known.get(&device)
+            && at.elapsed() < DISK_FRESH
         {
-            return file_system.clone();
+            return *disk;
         }
         let disk = disk_under(host, (rustix::fs::major(device), rustix::fs::minor(device)));
-        let file_system = (disk, device_label(directory, device, &host.roots().proc));
-        if known.len() >= NAMES_MAX {
+        if known.len() >= DISKS_MAX {
             known.clear();
         }
-        known.insert(device, (Instant::now(), file_system.clone()));
-        file_system
+        known.insert(device, (Instant::now(), disk));
+        disk
+    }
+
+    fn space(&self, place: &Place) -> Result<Space, Absence> {
+        let space = Arc::clone(&self.space);
+        self.places.ask(place, move |path| space(path))?
     }
 }
 
@@ -72,7 +90,7 @@ impl FileSystems {
 pub(super) struct Layer {
     token: u64,
     process: Option<Process>,
-    place: Result<Place, Absence>,
+    ground: Result<Ground, Absence>,
     looked_at: Option<Instant>,
     space: Option<(Instant, Result<Space, Absence>)>,
     is_walked: bool,
@@ -81,17 +99,17 @@ pub(super) struct Layer {
 impl Layer {
     /// Of the container with that init process; nothing is read yet.
     pub(super) const fn new(token: u64, process: Option<Process>) -> Self {
-        let place = Err(Absence::NotReachable);
-        Self { token, process, place, looked_at: None, space: None, is_walked: false }
+        let ground = Err(Absence::NotReachable);
+        Self { token, process, ground, looked_at: None, space: None, is_walked: false }
     }
 
     fn find(&mut self, host: &Host, known: &FileSystems) {
         let is_old = self.looked_at.is_none_or(|at| at.elapsed() >= FRESH);
-        if self.place.is_err() && is_old {
-            self.place = self
+        if self.ground.is_err() && is_old {
+            self.ground = self
                 .process
                 .ok_or(Absence::NotReachable)
-                .and_then(|process| Place::find(host, known, process));
+                .and_then(|process| Ground::find(host, known, process));
             self.looked_at = Some(Instant::now());
         }
     }
@@ -99,28 +117,28 @@ impl Layer {
     /// The disk under the layer: cgroups count I/O by disk, not by partition.
     pub(super) fn disk(&mut self, host: &Host, known: &FileSystems) -> Option<DeviceNumber> {
         self.find(host, known);
-        self.place.as_ref().ok()?.disk
+        self.ground.as_ref().ok()?.disk
     }
 
     /// Fills the rows of the file system, and has the layer walked from the first time on.
     pub(super) fn fill(&mut self, host: &Host, known: &FileSystems, walker: &Walker, out: &mut Sample) {
         self.find(host, known);
-        let place = match &self.place {
-            Ok(place) => place,
+        let ground = match &self.ground {
+            Ok(ground) => ground,
             Err(reason) => {
                 out.table_mut(Dimension::Filesystem).absence = Some(*reason);
                 return;
             }
         };
         if !std::mem::replace(&mut self.is_walked, true) {
-            let ways = vec![Way { from: place.directory.clone(), to: PathBuf::new() }];
-            walker.add((self.token, 0), Target { ways, device: place.device });
+            let ways = vec![Way { from: ground.directory.path.clone(), to: PathBuf::new() }];
+            walker.add((self.token, 0), Target { ways, device: ground.device });
         }
         let space = match self.space {
             Some((at, space)) if at.elapsed() < FRESH => space,
-            _ => self.space.insert((Instant::now(), space(&place.directory))).1,
+            _ => self.space.insert((Instant::now(), known.space(&ground.directory))).1,
         };
-        let labels: &[&str] = &[&place.label];
+        let labels: &[&str] = &[&ground.label];
         match walker.found((self.token, 0)).map(|found| found.used) {
             Some(Ok(bytes)) => out.set_in(ids::FS_USAGE, labels, Reading::int(bytes)),
             Some(Err(reason)) => out.table_mut(Dimension::Filesystem).absence = Some(reason),
@@ -138,42 +156,25 @@ impl Layer {
     }
 }
 
-impl Place {
+impl Ground {
     fn find(host: &Host, known: &FileSystems, process: Process) -> Result<Self, Absence> {
-        let directory = upper_directory(host, process)?;
-        let device = fs::metadata(&directory).map_err(|error| reason(&error))?.dev();
-        let (disk, label) = known.of(host, &directory, device);
-        Ok(Self { directory, device, disk, label })
+        let upper = upper_directory(&MountTable::of(host, process)?)?;
+        let (directory, metadata) = known.places.find(&upper, |path| fs::metadata(path), Metadata::is_dir)?;
+        let device = metadata.dev();
+        // As the mount table names it; the device's numbers where it does not.
+        let numbers = || format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)).into();
+        let label = directory.source().cloned().unwrap_or_else(numbers);
+        Ok(Self { directory, device, disk: known.disk(host, device), label })
     }
 }
 
-/// The upper directory of the overlay that is the root of a process, as it can be reached from here.
-fn upper_directory(host: &Host, process: Process) -> Result<PathBuf, Absence> {
-    let proc = &host.roots().proc;
-    let bytes =
-        fs::read(proc.join(process.pid.to_string()).join("mountinfo")).map_err(|error| reason(&error))?;
-    if !host.is_running(process) {
-        return Err(Absence::NotRunning);
-    }
-    // A later mount hides an earlier one at the same point.
-    let root = parse::mountinfo(&bytes).filter(|mount| mount.point == "/").last();
-    let root = root.ok_or(Absence::Malformed)?;
+/// The upper directory of the overlay that is a process's root, as the engine named it.
+fn upper_directory(mounts: &MountTable) -> Result<PathBuf, Absence> {
+    let root = mounts.at("/").ok_or(Absence::Malformed)?;
     // Other storage drivers keep the layer elsewhere, and a container that is read-only from the start has none.
     let upper = root.options().find_map(|option| option.strip_prefix("upperdir=")).ok_or(Absence::NoFile)?;
     // Docker mounts long chains of layers relative to a directory that no file names.
-    let below = upper.strip_prefix('/').ok_or(Absence::NotReachable)?;
-    let through_init = proc.join("1/root").join(below);
-    let mut absence = Absence::NotReachable;
-    for path in [PathBuf::from(upper), through_init] {
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => return Ok(path),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                absence = Absence::PermissionDenied;
-            }
-            Ok(_) | Err(_) => {}
-        }
-    }
-    Err(absence)
+    if upper.starts_with('/') { Ok(upper.into()) } else { Err(Absence::NotReachable) }
 }
 
 /// The whole disk that a block device is or is a part of; none for file systems that are not on one (btrfs, tmpfs, NFS).
@@ -191,19 +192,6 @@ fn space(directory: &Path) -> Result<Space, Absence> {
     rustix::fs::statvfs(directory).map(Space::from).map_err(|errno| reason(&errno.into()))
 }
 
-/// What is mounted, as the mount table names it; the device's numbers where it does not.
-fn device_label(directory: &Path, device: u64, proc: &Path) -> Arc<str> {
-    let directory = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
-    let bytes = fs::read(proc.join("self/mountinfo")).unwrap_or_default();
-    let mount = parse::mountinfo(&bytes)
-        .filter(|mount| directory.starts_with(&mount.point))
-        .max_by_key(|mount| mount.point.len());
-    match mount {
-        Some(mount) if mount.source.starts_with('/') && mount.source != "/dev/root" => mount.source.into(),
-        _ => format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)).into(),
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use cgroup_reader::Roots;
@@ -215,11 +203,12 @@ pub(super) mod tests {
         fs::write(path, text).expect("a file");
     }
 
-    /// A machine with one process, with that mount table.
+    /// A machine with one process, with that mount table, all of whose files are on one file system that answers.
     pub(in crate::kernel) fn machine(mounts: &str) -> (tempfile::TempDir, Host, Process) {
         let root = tempfile::tempdir().expect("a directory");
         let at = |path: &str| root.path().join(path);
         write(at("sys/fs/cgroup/cgroup.controllers"), "cpu\n");
+        write(at("proc/self/mountinfo"), "1 0 8:1 / / rw - ext4 /dev/root rw\n");
         write(at("proc/7/stat"), &format!("7 (x) S{} 99 0 0\n", " 0".repeat(18)));
         let mounts = mounts.replace("@ROOT@", root.path().to_str().expect("UTF-8"));
         write(at("proc/7/mountinfo"), &mounts);
@@ -234,23 +223,101 @@ pub(super) mod tests {
         for (mounts, expect) in [
             (format!("{ROOT},upperdir=@ROOT@/up,workdir=/w\n"), Ok("up")),
             (format!("{ROOT},upperdir=@ROOT@/hidden\n{ROOT},upperdir=@ROOT@/up\n"), Ok("up")),
+            (format!("{ROOT},upperdir=@ROOT@/a\\040b\\054c\\134\\075,workdir=/w\n"), Ok("a b,c\\=")),
+            (format!("{ROOT},upperdir=@ROOT@/link,workdir=/w\n"), Ok("up")),
             (format!("{ROOT},upperdir=/nowhere/up,workdir=/w\n"), Ok("proc/1/root/nowhere/up")),
             (format!("{ROOT},upperdir=/nowhere/else,workdir=/w\n"), Err(Absence::NotReachable)),
+            (format!("{ROOT},upperdir=@ROOT@/file,workdir=/w\n"), Err(Absence::NotReachable)),
+            (format!("{ROOT},upperdir=@ROOT@/round,workdir=/w\n"), Err(Absence::NotReachable)),
             (format!("{ROOT},upperdir=abc/diff,workdir=abc/work\n"), Err(Absence::NotReachable)),
             (format!("{ROOT}\n"), Err(Absence::NoFile)),
             ("1 1 8:1 / / rw - ext4 /dev/sda1 rw\n".to_owned(), Err(Absence::NoFile)),
             ("nonsense\n".to_owned(), Err(Absence::Malformed)),
         ] {
             let (root, host, process) = machine(&mounts);
-            for directory in ["up", "hidden", "proc/1/root/nowhere/up"] {
-                fs::create_dir_all(root.path().join(directory)).expect("a directory");
+            let at = |path: &str| root.path().join(path);
+            for directory in ["up", "hidden", "a b,c\\=", "proc/1/root/nowhere/up"] {
+                fs::create_dir_all(at(directory)).expect("a directory");
             }
-            let found = upper_directory(&host, process);
-            assert_eq!(found, expect.map(|path| root.path().join(path)), "{mounts}");
-            let reused = Process { start_ticks: 100, ..process };
-            assert_eq!(upper_directory(&host, reused), Err(Absence::NotRunning));
-            assert_eq!(upper_directory(&host, Process { pid: 8, ..process }), Err(Absence::NotRunning));
+            fs::write(at("file"), "").expect("a file");
+            for (link, to) in [("link", "hidden/../up"), ("round", "round")] {
+                std::os::unix::fs::symlink(to, at(link)).expect("a link");
+            }
+            let known = FileSystems::new(host.roots());
+            let find = |process| Ground::find(&host, &known, process).map(|ground| ground.directory.path);
+            assert_eq!(find(process), expect.map(at), "{mounts}");
+            assert_eq!(find(Process { start_ticks: 100, ..process }), Err(Absence::NotRunning));
+            assert_eq!(find(Process { pid: 8, ..process }), Err(Absence::NotRunning));
         }
+    }
+
+    /// A mount table of the machine on which one directory is another file system, of that type and source.
+    fn mount_at(root: &Path, directory: &str, what: &str) {
+        let table = format!(
+            "1 0 8:1 / / rw - ext4 /dev/root rw\n2 1 0:77 / {}/{directory} rw - {what} rw\n",
+            root.display()
+        );
+        write(root.join("proc/self/mountinfo"), &table);
+    }
+
+    /// A file system that hangs in statvfs, as a dead NFS does: whose layer is on it has no numbers of it, and the others
+    /// have theirs.
+    #[test]
+    fn a_file_system_that_never_answers_costs_its_own_numbers_only() {
+        let (root, host, process) = machine(&format!("{ROOT},upperdir=@ROOT@/dead/up,workdir=/w\n"));
+        let table = fs::read_to_string(root.path().join("proc/7/mountinfo")).expect("a file");
+        write(root.path().join("proc/9/stat"), &format!("9 (x) S{} 99 0 0\n", " 0".repeat(18)));
+        write(root.path().join("proc/9/mountinfo"), &table.replace("/dead/", "/alive/"));
+        for directory in ["dead/up", "alive/up"] {
+            fs::create_dir_all(root.path().join(directory)).expect("a directory");
+        }
+        mount_at(root.path(), "dead", "nfs4 server:/export");
+        let (release, hold) = std::sync::mpsc::channel::<()>();
+        let (entered, has_entered) = std::sync::mpsc::channel();
+        let hold = Mutex::new(hold);
+        let ask = move |path: &Path| {
+            if path.ends_with("dead/up") {
+                let _ = entered.send(());
+                let _ = lock(&hold).recv();
+            }
+            space(path)
+        };
+        let known = FileSystems::with(host.roots(), Arc::new(ask));
+        let walker = Walker::start(Duration::from_secs(600)).expect("a walker");
+        let sampled = |layer: &mut Layer| {
+            let mut out = Sample::of_container(Absence::NotCollected, crate::Groups::all());
+            layer.fill(&host, &known, &walker, &mut out);
+            let limit = out.table(Dimension::Filesystem).entries.iter().any(|entry| {
+                let (_, column) = crate::catalogue::get().column(ids::FS_LIMIT).expect("a column");
+                entry.cells[column].value().is_some()
+            });
+            (limit, out.table(Dimension::Filesystem).absence)
+        };
+        let await_limit = |layer: &mut Layer| {
+            while !sampled(layer).0 {
+                (layer.space, layer.looked_at) = (None, None);
+                std::thread::yield_now();
+            }
+        };
+        let other = Process { pid: 9, ..process };
+        let mut dead = Layer::new(1, Some(process));
+        // On a busy machine even finding it may take longer than it is waited for.
+        while dead.ground.is_err() {
+            dead.looked_at = None;
+            dead.find(&host, &known);
+        }
+        assert_eq!(sampled(&mut dead), (false, Some(Absence::Timeout)), "absent, and not 0");
+        has_entered.recv().expect("it was asked");
+        // Nobody else goes there, whichever container it is of; nor is it asked again.
+        let mut same = Layer::new(2, Some(process));
+        assert_eq!(sampled(&mut same), (false, Some(Absence::Timeout)));
+        dead.space = None;
+        assert_eq!(sampled(&mut dead), (false, Some(Absence::Timeout)));
+        assert!(has_entered.try_recv().is_err());
+        await_limit(&mut Layer::new(3, Some(other)));
+        drop(release);
+        await_limit(&mut dead);
+        await_limit(&mut same);
     }
 
     #[test]

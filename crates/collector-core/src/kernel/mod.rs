@@ -5,6 +5,7 @@
 //! a network namespace) is kept here and shared by all probes.
 
 mod accelerators;
+mod aside;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod layer;
@@ -13,9 +14,11 @@ mod machine;
 mod mounted;
 mod mounts;
 mod network;
+mod places;
 mod plan;
 mod probe;
 mod processes;
+mod reason;
 mod root;
 mod sockets;
 mod tree;
@@ -166,7 +169,7 @@ impl KernelSampler {
             next_token: AtomicU64::new(1),
             namespaces: network::Namespaces::default(),
             limits: limits::Ancestors::default(),
-            file_systems: layer::FileSystems::default(),
+            file_systems: layer::FileSystems::new(&options.roots),
             walker: walk::Walker::start(options.layer_interval)?,
             devices: probe::Devices::new(&host),
             machine: machine::Machine::new(&options.roots),

@@ -1,19 +1,21 @@
 //! Volumes and bind mounts of one container, measured in the background, and the size of its log.
 //!
 //! Nothing here asks a mounted file system while sampling, since a dead one (NFS) never answers: what is mounted where is read
-//! from `/proc/<pid>/mountinfo`, the rest is left to the walker.
+//! from `/proc/<pid>/mountinfo`, the rest is left to the walker. The log is asked for aside, where its file system may hang
+//! ([`super::places`]).
 
 use std::{
-    fs,
+    fs::{self, Metadata},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{Host, Process, parse};
+use cgroup_reader::{Host, Process};
 
 use super::{
-    tree::{Found, Target, Way, reason},
+    places::{MountTable, Places},
+    tree::{Found, Target, Way},
     walk::Walker,
 };
 use crate::{Absence, Container, Mount, Reading, Sample, Value, catalogue::Dimension, catalogue::ids};
@@ -62,8 +64,8 @@ impl Mounts {
     }
 
     /// Fills the rows of the group disk, and has the mounts walked from the first time on.
-    pub(super) fn fill(&mut self, host: &Host, walker: &Walker, out: &mut Sample) {
-        self.fill_log(host, out);
+    pub(super) fn fill(&mut self, host: &Host, places: &Places, walker: &Walker, out: &mut Sample) {
+        self.fill_log(places, out);
         let layer = walker.found((self.token, 0));
         let age = layer.map_or(Reading::Absent(Absence::NotCollected), |found| age(&found));
         out.set(ids::FS_USAGE_AGE, age);
@@ -91,17 +93,11 @@ impl Mounts {
         let process = self.process.ok_or(Absence::NotReachable)?;
         let proc = &host.roots().proc;
         let of_process = proc.join(process.pid.to_string());
-        let bytes = fs::read(of_process.join("mountinfo")).map_err(|error| reason(&error))?;
-        if !host.is_running(process) {
-            return Err(Absence::NotRunning);
-        }
-        let mounts: Vec<_> = parse::mountinfo(&bytes).collect();
+        let mounts = MountTable::of(host, process)?;
         self.absence = (self.told.len() > MOUNTS_MAX).then_some(Absence::TooMany);
         let mut found = Vec::new();
         for (place, told) in self.told.iter().enumerate().take(MOUNTS_MAX) {
-            // A later mount hides an earlier one at the same point.
-            let point = Path::new(&*told.destination);
-            let Some(mount) = mounts.iter().rfind(|mount| Path::new(&mount.point) == point) else {
+            let Some(mount) = mounts.at(&told.destination) else {
                 // Unmounted, or its point is a link in the container.
                 self.absence = Some(Absence::NotReachable);
                 continue;
@@ -123,10 +119,10 @@ impl Mounts {
         Ok(found)
     }
 
-    fn fill_log(&mut self, host: &Host, out: &mut Sample) {
+    fn fill_log(&mut self, places: &Places, out: &mut Sample) {
         let reading = match self.log_bytes {
             Some((at, reading)) if at.elapsed() < FRESH => reading,
-            _ => self.log_bytes.insert((Instant::now(), log_bytes(host, self.log.as_deref()))).1,
+            _ => self.log_bytes.insert((Instant::now(), log_bytes(places, self.log.as_deref()))).1,
         };
         out.set(ids::LOG_SIZE, reading);
     }
@@ -168,21 +164,17 @@ fn show(mount: &Mount, found: Option<Found>, out: &mut Sample) {
 }
 
 /// Of the file itself: the last step follows no link.
-fn log_bytes(host: &Host, log: Option<&str>) -> Reading {
-    let Some(below) = log.and_then(|log| log.strip_prefix('/')) else {
+fn log_bytes(places: &Places, log: Option<&str>) -> Reading {
+    let log = log.map(Path::new).filter(|log| log.is_absolute());
+    let Some((directory, name)) = log.and_then(|log| Some((log.parent()?, log.file_name()?.to_owned())))
+    else {
         return Reading::Absent(Absence::NoFile);
     };
-    let mut absence = Absence::NotReachable;
-    for root in [Path::new("/").to_owned(), host.roots().proc.join("1/root")] {
-        match fs::symlink_metadata(root.join(below)) {
-            Ok(metadata) if metadata.is_file() => return Reading::int(metadata.len()),
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                absence = Absence::PermissionDenied;
-            }
-            Ok(_) | Err(_) => {}
-        }
+    let look = move |directory: &Path| fs::symlink_metadata(directory.join(&name));
+    match places.find(directory, look, Metadata::is_file) {
+        Ok((_, metadata)) => Reading::int(metadata.len()),
+        Err(reason) => Reading::Absent(reason),
     }
-    Reading::Absent(absence)
 }
 
 #[cfg(test)]
@@ -215,9 +207,10 @@ mod tests {
     /// Samples until every walk has ended.
     fn settled(mounts: &mut Mounts, host: &Host) -> Sample {
         let walker = Walker::start(Duration::from_secs(600)).expect("a walker");
+        let places = Places::new(host.roots());
         loop {
             let mut out = Sample::of_container(Absence::NotCollected, Groups::all());
-            mounts.fill(host, &walker, &mut out);
+            mounts.fill(host, &places, &walker, &mut out);
             if out.table(Dimension::Mount).absence != Some(Absence::NotCollected) {
                 return out;
             }

@@ -293,7 +293,7 @@ impl Probe for KernelProbe {
             processes::fill(&shared.host, directories, init, &shared.allowance, out);
         }
         if groups.has(Group::FilesystemDetail) {
-            self.mounts.fill(&shared.host, &shared.walker, out);
+            self.mounts.fill(&shared.host, &shared.file_systems.places, &shared.walker, out);
         }
         if groups.has(Group::NetworkDetail) {
             sockets::fill(&shared.host, self.handle.process(), self.network_absence, &shared.allowance, out);

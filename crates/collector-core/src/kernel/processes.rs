@@ -20,7 +20,10 @@ use cgroup_reader::{
     parse::{self, TaskState},
 };
 
-use super::lock;
+use super::{
+    lock,
+    reason::{is_gone, reason},
+};
 use crate::{
     Absence, Reading, Sample,
     catalogue::{RowId, ULIMITS, ids},
@@ -395,22 +398,6 @@ fn read(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     bytes.clear();
     File::open(path)?.take(FILE_BYTES_MAX).read_to_end(bytes)?;
     if bytes.len() as u64 == FILE_BYTES_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(()) }
-}
-
-/// The process, thread or cgroup has ended.
-pub(super) fn is_gone(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
-    error.kind() == io::ErrorKind::NotFound
-        || matches!(errno, Some(rustix::io::Errno::SRCH | rustix::io::Errno::NODEV))
-}
-
-pub(super) fn reason(error: &io::Error) -> Absence {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Absence::PermissionDenied,
-        io::ErrorKind::FileTooLarge => Absence::TooMany,
-        _ if is_gone(error) => Absence::NotRunning,
-        _ => Absence::NotReachable,
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,10 @@ use cgroup_reader::{
     parse::{self, Malformed},
 };
 
-use super::processes::{Allowance, is_gone, reason};
+use super::{
+    processes::Allowance,
+    reason::{is_gone, reason},
+};
 use crate::{
     Absence, Reading, Sample,
     catalogue::{RowId, TCP_STATES, UDP_NUMBERS},
@@ -98,7 +101,6 @@ fn read(host: &Host, process: Process, file: &str, allowance: &Allowance) -> Res
     match found {
         // Without IPv6 there are no such files.
         Err(error) if is_gone(&error) => Err(Absence::NoFile),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Absence::Malformed),
         Err(error) => Err(reason(&error)),
         Ok(found) => Ok(found),
     }

@@ -19,7 +19,7 @@ use std::{
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
 
-use super::walk::Beat;
+use super::{reason::reason, walk::Beat};
 use crate::Absence;
 
 /// Entries looked at between two pauses.
@@ -163,15 +163,6 @@ impl From<rustix::fs::StatVfs> for Space {
             inodes_total: space.f_files,
             inodes_free: space.f_ffree,
         }
-    }
-}
-
-/// Why a file could not be had.
-pub(super) fn reason(error: &io::Error) -> Absence {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Absence::PermissionDenied,
-        io::ErrorKind::NotFound => Absence::NotRunning,
-        _ => Absence::NotReachable,
     }
 }
 
