@@ -1,5 +1,6 @@
 //! The built program's command line: what it prints where, and its exit codes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStringExt;
@@ -165,4 +166,65 @@ fn a_full_disk_is_told() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
     let (_, err) = expect(program().args(["config", "show"]).stdout(full), 1);
     assert!(err.starts_with("error: failed to write to stdout: "), "{err}");
+}
+
+/// How many series a page has of each container in each group of the catalogue, and how many it says it left out.
+fn series_by_group(page: &str, profile: &str) -> BTreeMap<(String, String), u64> {
+    let (catalogue, _) = expect(program().args(["metrics", "--format", "json"]), 0);
+    let rows: serde_json::Value = serde_json::from_str(&catalogue).expect("JSON");
+    let name = if profile == "cadvisor" { "cadvisor" } else { "name" };
+    let named = rows.as_array().into_iter().flatten();
+    let groups: BTreeMap<&str, &str> =
+        named.filter_map(|row| Some((row[name].as_str()?, row["group"].as_str()?))).collect();
+    let id = if profile == "cadvisor" { "{id=\"" } else { "{container_id=\"" };
+    let mut found = BTreeMap::new();
+    for (family, labels) in page.lines().filter_map(|line| line.split_once(id)) {
+        let (Some(group), Some((container, _))) = (groups.get(family), labels.split_once('"')) else {
+            continue;
+        };
+        *found.entry(((*group).to_owned(), container.to_owned())).or_default() += 1;
+    }
+    found
+}
+
+#[test]
+fn no_group_has_more_series_than_its_budget_and_containers_are_left_out_whole() {
+    const MOST: u64 = 500;
+    for profile in ["native", "cadvisor"] {
+        let once = |most: u64| {
+            let mut command = program();
+            command.args(["once", "--format", "prometheus", "--source", "sim:60", "--profile", profile]);
+            command.env("CONTAINER_EXPORTER__METRICS__GROUPS", "all");
+            command.env("CONTAINER_EXPORTER__METRICS__SERIES_PER_GROUP", most.to_string());
+            let (page, log) = expect(&mut command, 0);
+            (series_by_group(&page, profile), page, log)
+        };
+        let ((whole, ..), (bounded, page, log)) = (once(1_000_000), once(MOST));
+        let (mut cut, mut kept) = (0, 0);
+        for group in whole.keys().map(|(group, _)| group).collect::<BTreeSet<_>>() {
+            let of = |found: &BTreeMap<(String, String), u64>| -> BTreeMap<String, u64> {
+                let of_group = found.iter().filter(|((other, _), _)| other == group);
+                // The root cgroup is one, and beside the budget.
+                let containers = of_group.filter(|((_, id), _)| id != "/");
+                containers.map(|((_, id), series)| (id.clone(), *series)).collect()
+            };
+            let (before, after) = (of(&whole), of(&bounded));
+            assert!(after.values().sum::<u64>() <= MOST, "{profile} {group}: {after:?}");
+            for (id, series) in &after {
+                assert_eq!(before.get(id), Some(series), "{profile} {group}: all of it or nothing");
+            }
+            let left_out =
+                format!("container_exporter_metric_absent{{group=\"{group}\",reason=\"over_budget\"}} ");
+            let told = page.lines().find_map(|line| line.strip_prefix(&left_out)).unwrap_or("0");
+            let missing = (before.len() - after.len()) as u64;
+            assert!(
+                told.parse::<u64>().is_ok_and(|told| told >= missing),
+                "{profile} {group}: {told}, {missing}"
+            );
+            let lines = log.lines().filter(|line| line.contains(&format!("group=\"{group}\"")));
+            assert_eq!(lines.count(), usize::from(told != "0"), "two collections, one line: {log}");
+            if missing > 0 { cut += 1 } else { kept += 1 }
+        }
+        assert!(cut >= 3 && kept >= 3, "{profile}: {cut} groups are over, {kept} are not");
+    }
 }

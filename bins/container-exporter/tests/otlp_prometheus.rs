@@ -215,8 +215,7 @@ async fn a_restart_counts_nothing_twice(peer: Peer) {
         let mut sample = Sample::absent(Absence::NotCollected);
         sample.set(ids::CPU_USAGE, Reading::Value(Number::Nanos(seconds * 1_000_000_000)));
         let mut snapshot = Snapshot::empty(begin + Duration::from_secs(15 * step));
-        let (container, sample) = (Arc::new(container), Arc::new(sample));
-        snapshot.containers = vec![ContainerSample { container, sample, first_seen: begin }];
+        snapshot.containers = vec![ContainerSample::new(container, sample, begin)];
         take(&prometheus, &mut sink, Arc::new(snapshot)).await;
     }
     let series = "container_cpu_time_seconds_total{container_id=\"web\"}";

@@ -47,6 +47,8 @@ pub enum Absence {
     Stale,
     /// There is more to look at than the bounds on number or time allow: processes, descriptors, files.
     TooMany,
+    /// It was read, and left out: with it the group had more series than its budget allows.
+    OverBudget,
     /// This build of the program leaves out what would read it.
     NotBuilt,
     /// A GPU's management library is not there, or not fit.
@@ -59,7 +61,7 @@ pub enum Absence {
 
 impl Absence {
     /// Every reason, in declaration order.
-    pub const ALL: [Absence; 24] = [
+    pub const ALL: [Absence; 25] = [
         Absence::NoController,
         Absence::NoFile,
         Absence::NoKey,
@@ -80,6 +82,7 @@ impl Absence {
         Absence::NotInStatsApi,
         Absence::Stale,
         Absence::TooMany,
+        Absence::OverBudget,
         Absence::NotBuilt,
         Absence::NoLibrary,
         Absence::NoDriver,
@@ -110,6 +113,7 @@ impl Absence {
             Absence::NotInStatsApi => "not_in_stats_api",
             Absence::Stale => "stale",
             Absence::TooMany => "too_many",
+            Absence::OverBudget => "over_budget",
             Absence::NotBuilt => "not_built",
             Absence::NoLibrary => "no_library",
             Absence::NoDriver => "no_driver",

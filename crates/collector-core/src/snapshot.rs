@@ -6,6 +6,7 @@ use crate::{Container, ContainerId, Groups, Sample};
 
 /// One container in a [`Snapshot`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ContainerSample {
     /// Who it is.
     pub container: Arc<Container>,
@@ -13,6 +14,21 @@ pub struct ContainerSample {
     pub sample: Arc<Sample>,
     /// When this process first saw it: the birth of what is counted while we watch.
     pub first_seen: SystemTime,
+    /// Groups of which it has no series, because with it there were more than their budget allows: what is known of them is
+    /// for people and programs that ask for this container, not for pages and exports.
+    pub left_out: Groups,
+}
+
+impl ContainerSample {
+    /// Of which nothing is left out.
+    #[must_use]
+    pub fn new(
+        container: impl Into<Arc<Container>>,
+        sample: impl Into<Arc<Sample>>,
+        first_seen: SystemTime,
+    ) -> Self {
+        Self { container: container.into(), sample: sample.into(), first_seen, left_out: Groups::NONE }
+    }
 }
 
 /// Everything, at one moment.

@@ -30,7 +30,7 @@ fn container(name: &str, state: State, now: SystemTime) -> ContainerSample {
     sample.set(ids::CPU_SYSTEM, Reading::Value(Value::Nanos(500_000_000)));
     sample.set(ids::MEMORY_USAGE, Reading::int(64 << 20));
     sample.set_in(ids::NETWORK_RECEIVE_BYTES, &["eth0"], Reading::int(1500));
-    ContainerSample { container: Arc::new(container), sample: Arc::new(sample), first_seen: now }
+    ContainerSample::new(container, sample, now)
 }
 
 fn print(point: &NumberDataPoint) {

@@ -116,7 +116,7 @@ fn snapshot(containers: usize) -> Result<Arc<Snapshot>, Box<dyn Error>> {
         for key in ["project", "service", "version", "config-hash", "container-number", "oneoff"] {
             container.labels.insert(format!("com.docker.compose.{key}"), format!("value-of-{key}"));
         }
-        ContainerSample { container: Arc::new(container), sample: Arc::new(sample.clone()), first_seen: now }
+        ContainerSample::new(container, sample.clone(), now)
     }));
     Ok(Arc::new(snapshot))
 }

@@ -138,6 +138,7 @@ impl<'a> Batches<'a> {
                     sample,
                     births,
                     running: true,
+                    left_out: Groups::NONE,
                     before: &sink.own_series[usize::from(entity == Entity::Exporter)],
                     now,
                 };
@@ -173,6 +174,7 @@ impl<'a> Batches<'a> {
                 sample: &sample.sample,
                 births: Births::of(sample, &snapshot, writer.time),
                 running: sample.container.state.has_processes(),
+                left_out: sample.left_out,
                 before: &member.series,
                 now,
             });
@@ -281,6 +283,7 @@ fn end(sink: &OtlpSink, writer: &mut Writer, member: &Member) {
             sample: &nothing,
             births: Births { run: 0, first_seen: 0, watch: 0, now: writer.time },
             running: false,
+            left_out: Groups::NONE,
             before: &member.series,
             now: &mut now,
         };
@@ -347,6 +350,8 @@ struct One<'a> {
     sample: &'a Sample,
     births: Births,
     running: bool,
+    /// Groups that have no points.
+    left_out: Groups,
     before: &'a Series,
     now: &'a mut Now,
 }
@@ -357,7 +362,7 @@ impl One<'_> {
         let is_shown = self.running || !metric.running_only;
         let (mut any, mut refused) = (false, 0);
         for row in &metric.rows {
-            let is_shown = is_shown && !(row.is_total && any);
+            let is_shown = is_shown && !self.left_out.has(row.group) && !(row.is_total && any);
             any |= match &row.read {
                 Read::Sample { slot } => {
                     let reading = if is_shown { self.sample.get(row.id) } else { NOTHING };
@@ -368,7 +373,7 @@ impl One<'_> {
                     self.reading(writer, metric, row, reading, *slot, &row.fixed)
                 }
                 Read::Info { place, slot } => {
-                    let reading = self.container.map_or(NOTHING, |_| Reading::int(1));
+                    let reading = self.container.filter(|_| is_shown).map_or(NOTHING, |_| Reading::int(1));
                     let infos = self.infos;
                     self.reading(writer, metric, row, reading, *slot, &infos[*place])
                 }

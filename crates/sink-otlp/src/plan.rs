@@ -1,7 +1,7 @@
 //! The catalogue as metrics of OTLP: what is the same in each export, made once.
 
 use collector_core::{
-    Container, Groups, Reading, Value,
+    Container, Group, Groups, Reading, Value,
     catalogue::{self, Birth, Dimension, Entity, InfoLabels, Row, RowId, Source},
 };
 use metric_schema::{Conversion, Instrument, OtelMetric, Unit, Values};
@@ -42,6 +42,7 @@ pub(crate) struct MetricPlan {
 pub(crate) struct RowPlan {
     pub(crate) id: RowId,
     pub(crate) entity: Entity,
+    pub(crate) group: Group,
     pub(crate) read: Read,
     /// The fixed attributes, encoded.
     pub(crate) fixed: Vec<u8>,
@@ -102,6 +103,7 @@ impl Plan {
         let planned = RowPlan {
             id,
             entity: row.entity,
+            group: row.group,
             read,
             fixed,
             birth: if is_sum { row.birth() } else { Birth::Unknown },

@@ -342,3 +342,21 @@ proptest! {
         prop_assert_eq!(decoded, batches.iter().map(|batch| batch.points).sum::<usize>());
     }
 }
+
+#[test]
+fn what_the_budget_leaves_out_of_a_group_ends_and_the_rest_goes_on() {
+    let mut sink = sink();
+    let before = points(&mut sink, &[web()], NOW);
+    for group in [Group::Memory, Group::Network, Group::State] {
+        let mut left_out = web();
+        left_out.left_out = Groups::NONE.with(group);
+        let after = points(&mut sink, &[left_out.clone()], NOW + 15);
+        let (shown, ended) = (names(&after, false), names(&after, true));
+        assert!(!ended.is_empty() && shown.is_disjoint(&ended), "{group:?}: {ended:?}");
+        assert_eq!(&shown | &ended, names(&before, false), "{group:?}");
+        let again = points(&mut sink, &[left_out], NOW + 30);
+        assert_eq!(names(&again, false), shown, "{group:?}");
+        assert!(names(&again, true).is_empty(), "an end is told once");
+        assert_eq!(names(&points(&mut sink, &[web()], NOW + 45), false), names(&before, false), "it is back");
+    }
+}

@@ -56,11 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sample = full_sample();
     let now = SystemTime::now();
     let mut snapshot = Snapshot::empty(now);
-    snapshot.containers.extend((0..containers).map(|number| ContainerSample {
-        container: Arc::new(container(number)),
-        sample: Arc::new(sample.clone()),
-        first_seen: now,
-    }));
+    let one = |number| ContainerSample::new(container(number), sample.clone(), now);
+    snapshot.containers.extend((0..containers).map(one));
     let snapshot = Arc::new(snapshot);
     let sink = PrometheusSink::new(Options::default());
     let query = [("profile".to_owned(), profile)];

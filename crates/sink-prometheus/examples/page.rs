@@ -39,8 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         (container("4f", "web", State::Running), sample),
         (container("a0", "job", State::Exited), Sample::absent(Absence::NotRunning)),
     ] {
-        let (container, sample) = (Arc::new(container), Arc::new(sample));
-        snapshot.containers.push(ContainerSample { container, sample, first_seen: now });
+        snapshot.containers.push(ContainerSample::new(container, sample, now));
     }
 
     let sink = PrometheusSink::new(Options::default());

@@ -12,11 +12,7 @@
 //! let mut sample = Sample::absent(Absence::NotCollected);
 //! sample.set(ids::MEMORY_USAGE, Reading::int(4096));
 //! let mut snapshot = Snapshot::empty(SystemTime::now());
-//! snapshot.containers.push(ContainerSample {
-//!     container: Arc::new(container),
-//!     sample: Arc::new(sample),
-//!     first_seen: SystemTime::now(),
-//! });
+//! snapshot.containers.push(ContainerSample::new(container, sample, SystemTime::now()));
 //!
 //! let sink = PrometheusSink::new(Options::default());
 //! let query = [("collect[]".to_owned(), "memory".to_owned())];

@@ -141,7 +141,8 @@ impl Chunks {
         for (member, one) in members.skip(at.container) {
             let place = at.container;
             at.container += 1;
-            if !member.shown || (family.running_only && !member.running) {
+            let is_hidden = family.running_only && !member.running;
+            if !member.shown || is_hidden || one.left_out.has(family.group) {
                 continue;
             }
             let entry = &*member.entry;

@@ -661,3 +661,29 @@ fn every_container_may_have_interfaces_of_its_own() {
     }
     assert_eq!(seen, 2 * containers);
 }
+
+/// What the budget of series left out of a group has none of it, on whatever page, and everything else.
+#[test]
+fn what_is_left_out_of_a_group_has_no_series_of_it() {
+    let whole = everything();
+    for group in [Group::State, Group::Memory, Group::Network] {
+        let mut snapshot = Snapshot::clone(&whole);
+        snapshot.containers[0].left_out = Groups::NONE.with(group);
+        let snapshot = Arc::new(snapshot);
+        for profile in ["native", "cadvisor"] {
+            let query = [("profile", profile)];
+            let [before, after] = [&whole, &snapshot].map(|snapshot| parse(&text(&sink(), snapshot, &query)));
+            let is_of_first = |series: &Series| {
+                let id = label(series, "container_id").or(label(series, "name"));
+                id == label(&before[0].0, "container_id").or(label(&before[0].0, "name"))
+            };
+            let expected: Vec<_> = before
+                .iter()
+                .filter(|(series, _)| !(is_of_first(series) && group_of(&series.0) == Some(group)))
+                .cloned()
+                .collect();
+            assert!(expected.len() < before.len(), "{group:?} {profile}");
+            assert_eq!(after, expected, "{group:?} {profile}");
+        }
+    }
+}

@@ -50,6 +50,7 @@ pub(super) fn parts(settings: &Settings) -> Result<Parts, AppError> {
     options.workers = settings.limits.workers;
     options.containers_max = settings.containers.max;
     options.stopped_max = settings.containers.stopped_max;
+    options.series_per_group = settings.metrics.series_per_group;
     if let Source::Sim(count) = settings.source {
         let inventory = Arc::new(SimInventory::new(count as usize, SIM_SEED));
         let sampler = Arc::new(SimSampler::new(Clock::Real, SIM_SEED));

@@ -89,6 +89,7 @@ pub(crate) struct Metrics {
     pub(crate) max_age_ms: u64,
     pub(crate) timeout: f64,
     pub(crate) filesystem_interval: f64,
+    pub(crate) series_per_group: u64,
 }
 
 #[derive(Debug, Deserialize)]

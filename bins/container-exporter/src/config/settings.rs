@@ -110,6 +110,8 @@ pub(crate) struct Metrics {
     /// The least time between two walks through one writable layer, and between two questions to an engine about what it
     /// holds.
     pub(crate) filesystem_interval: Duration,
+    /// The most series of containers in one group.
+    pub(crate) series_per_group: u64,
 }
 
 /// Which container labels are taken.
@@ -325,6 +327,7 @@ fn metrics(parsed: &ParsedMetrics) -> Metrics {
         max_age: Duration::from_millis(parsed.max_age_ms),
         timeout: Duration::from_secs_f64(parsed.timeout),
         filesystem_interval: Duration::from_secs_f64(parsed.filesystem_interval),
+        series_per_group: parsed.series_per_group,
     }
 }
 

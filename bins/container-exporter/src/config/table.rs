@@ -220,6 +220,8 @@ pub(crate) const KEYS: &[Key] = &[
         "The longest a collection may take, also where the scraper would wait longer; what is not read by then is absent from that page.").reload(),
     Key::new("metrics.filesystem_interval", Kind::Seconds { min: SECOND, max: DAY }, Preset::Is("600"),
         "The least time between two walks through the writable layer of one container, or through one of its mounts, which find their size; and between two questions to an engine for the groups engine and engine_disk."),
+    Key::new("metrics.series_per_group", Kind::Integer { min: 1, max: 1_000_000_000 }, Preset::Is("1000000"),
+        "The most series of containers in one group of a page or an export. A series is about 150 bytes of a page, so a million are some 150 MB; a container has 34 in the group memory, 98 in network_detail, in others 5 to 16 for each of its devices, interfaces or memory nodes. Past it the youngest containers have none of that group, which `container_exporter_series_dropped` counts and the log says once."),
 
     Key::new("labels.on_series", Kind::List(&Kind::Text), Preset::Is("[]"),
         "The keys of the container labels, such as `com.docker.compose.service`, that stand on every series; they stand on `container_info` in any case.").reload(),

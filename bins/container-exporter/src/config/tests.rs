@@ -239,6 +239,7 @@ fn every_key_reaches_the_settings() {
     assert_eq!(settings.metrics.max_age, Duration::from_millis(250));
     assert_eq!(settings.metrics.timeout, Duration::from_millis(2500));
     assert_eq!(settings.metrics.filesystem_interval, Duration::from_secs(3600));
+    assert_eq!(settings.metrics.series_per_group, 5000);
     assert_eq!(settings.labels.on_series, ["com.docker.compose.service"]);
     assert_eq!((settings.labels.max_per_container, settings.labels.max_value_bytes), (8, 64));
     assert_eq!((settings.limits.workers, settings.limits.fds), (3, Some(4096)));

@@ -11,9 +11,11 @@ const BY_SOURCE: &[Attribute] =
 const BY_REASON: &[Attribute] =
     &[Attribute::new("reason", Values::Capped(16)).otel("container_exporter.reason")];
 const ABSENT: &[Attribute] = &[
-    Attribute::new("group", Values::Capped(16)).otel("container_exporter.group"),
+    Attribute::new("group", Values::Capped(32)).otel("container_exporter.group"),
     Attribute::new("reason", Values::Capped(32)).otel("container_exporter.reason"),
 ];
+const BY_GROUP: &[Attribute] =
+    &[Attribute::new("group", Values::Capped(32)).otel("container_exporter.group")];
 const BUILD: &[Attribute] =
     &[Attribute::new("version", Values::Capped(1)), Attribute::new("revision", Values::Capped(1))];
 const ENGINE: &[Attribute] = &[
@@ -39,7 +41,7 @@ pub(super) mod ids {
         BUILD_INFO, CGROUPS_UP, COLLECTION_SECONDS, COLLECTIONS, CONTAINERS_DROPPED, ENGINE_INFO,
         FINAL_SAMPLES_MISSED, HTTP_CONNECTIONS, HTTP_REFUSED, HTTP_REQUESTS, KEPT_FDS, LABELS_DROPPED,
         METRIC_ABSENT, OTLP_EXPORTED, OTLP_FAILED, OTLP_INFLIGHT, OTLP_OPERATION_SECONDS, OTLP_OPERATIONS,
-        OTLP_QUEUE_BYTES, OTLP_QUEUE_LIMIT, OTLP_REQUESTS, SOURCE_CONTAINERS, SOURCE_ERRORS,
+        OTLP_QUEUE_BYTES, OTLP_QUEUE_LIMIT, OTLP_REQUESTS, SERIES_DROPPED, SOURCE_CONTAINERS, SOURCE_ERRORS,
         SOURCE_EVENT_ERRORS, SOURCE_EVENTS, SOURCE_LISTS, SOURCE_MALFORMED, SOURCE_RECONNECTS,
         SOURCE_REQUESTS, SOURCE_UP, STUCK_WORKERS, TIMED_OUT,
     };
@@ -74,6 +76,10 @@ rows! { super::engine::END;
     METRIC_ABSENT = Row::exporter(
         MetricDef::gauge("container_exporter.metric_absent", Unit::Count("{container}"), G,
             "Containers of which at least one metric of the group is absent, by reason.").by(ABSENT),
+        Source::CollectorTable(Dimension::Absent));
+    SERIES_DROPPED = Row::exporter(
+        MetricDef::gauge("container_exporter.series_dropped", Unit::Count("{series}"), G,
+            "Series of the group that the last collection left out because there were more than metrics.series_per_group; a gauge, as a sum over collections would only tell how often somebody looked.").by(BY_GROUP),
         Source::CollectorTable(Dimension::Absent));
     COLLECTIONS = Row::exporter(
         MetricDef::counter("container_exporter.collections", Unit::Count("{collection}"), G, "Collections made."), COUNTED);

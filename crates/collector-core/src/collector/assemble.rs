@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Shared,
+    budget::LeftOut,
     entry::{Entry, Shown, absent as nothing_read},
     own,
 };
@@ -63,7 +64,7 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
     let mut absent = Absent::default();
     let mut counts = [0_u64; State::ALL.len()];
     let mut timed_out = 0;
-    let containers: Vec<ContainerSample> = read
+    let mut containers: Vec<ContainerSample> = read
         .containers
         .into_iter()
         .map(|(entry, sample)| {
@@ -82,9 +83,15 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
         })
         .collect();
     shared.counts.timed_out.add(timed_out);
+    let left_out = shared.budget.keep(&mut containers, read.groups);
     let mut host = read.host.unwrap_or_else(|| Sample::absent(Absence::Timeout));
     fill_host(shared, &mut host, counts, timed_out);
     let mut exporter = Sample::absent(Absence::NotCollected);
+    for LeftOut { group, containers, series } in left_out {
+        absent.add(group, Absence::OverBudget, containers);
+        let labels = [group.as_str(), Absence::OverBudget.as_str()];
+        exporter.set_in(ids::SERIES_DROPPED, &labels, Reading::int(series));
+    }
     for (group, reason, containers) in absent.counts() {
         exporter.set_in(ids::METRIC_ABSENT, &[group.as_str(), reason.as_str()], Reading::int(containers));
     }
@@ -113,7 +120,7 @@ fn finish(shown: Shown, mut sample: Sample, groups: Groups, taken_at: SystemTime
             sample.set(ids::LAST_SEEN, Reading::Value(Value::Nanos(now)));
         }
     }
-    ContainerSample { container: shown.container, sample: Arc::new(sample), first_seen: shown.first_seen }
+    ContainerSample::new(shown.container, sample, shown.first_seen)
 }
 
 impl Absent {
@@ -129,11 +136,14 @@ impl Absent {
                 },
             };
             let Some(reason) = reason else { continue };
-            let (group, reason) = (*group as usize, reason as usize);
-            if !std::mem::replace(&mut noted[group][reason], true) {
-                self.0[group][reason] += 1;
+            if !std::mem::replace(&mut noted[*group as usize][reason as usize], true) {
+                self.add(*group, reason, 1);
             }
         }
+    }
+
+    fn add(&mut self, group: Group, reason: Absence, containers: u64) {
+        self.0[group as usize][reason as usize] += containers;
     }
 
     /// Groups and reasons that some containers have.

@@ -6,6 +6,7 @@
 
 mod account;
 mod assemble;
+mod budget;
 mod entry;
 mod own;
 mod run;
@@ -45,6 +46,8 @@ pub struct Options {
     pub containers_max: usize,
     /// Containers without processes watched at most, those that ended last.
     pub stopped_max: usize,
+    /// Series of containers in one group of one snapshot at most; beyond, the youngest containers have none of that group.
+    pub series_per_group: u64,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             workers: 2,
             containers_max: 20_000,
             stopped_max: 500,
+            series_per_group: 1_000_000,
         }
     }
 }
@@ -184,6 +188,7 @@ struct Shared {
     running: Mutex<Option<Running>>,
     totals: account::Totals,
     counts: own::Counts,
+    budget: budget::Budget,
     own_metrics: OwnMetrics,
     stop: watch::Sender<bool>,
     /// How far the tests have moved the clock ahead.
@@ -267,6 +272,7 @@ impl Collector {
         let shared = Arc::new(Shared {
             live: Mutex::new(live),
             pool: Pool::new(options.workers),
+            budget: budget::Budget::new(options.series_per_group),
             options,
             started: Instant::now(),
             started_at: SystemTime::now(),

@@ -42,6 +42,8 @@ pub(super) struct Table {
     supplement: Vec<bool>,
     /// How fallbacks are heard.
     hearing: Hearing,
+    /// It was said that there are too many containers.
+    told_of_too_many: bool,
 }
 
 impl Table {
@@ -57,6 +59,7 @@ impl Table {
             fallback: inventories.iter().map(|inventory| inventory.is_fallback()).collect(),
             supplement: inventories.iter().map(|inventory| inventory.is_supplement()).collect(),
             hearing: Hearing::Alone,
+            told_of_too_many: false,
         }
     }
 
@@ -259,6 +262,13 @@ impl Table {
         }
         if self.entries.len() >= shared.options.containers_max {
             self.refuse(source, container.id, Refusal::TooMany);
+            if !std::mem::replace(&mut self.told_of_too_many, true) {
+                let containers_max = shared.options.containers_max;
+                tracing::warn!(
+                    containers_max,
+                    "more containers than are watched: those that come from now on are only counted"
+                );
+            }
             return None;
         }
         // As many as are remembered may have been more.

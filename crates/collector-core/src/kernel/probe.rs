@@ -191,6 +191,10 @@ impl KernelProbe {
             }
             to.entries.push(Entry { labels: devices.labels(number), cells });
         }
+        // Sinks write as many as a row's attributes allow.
+        if to.entries.len() > ENTRIES_MAX {
+            to.absence = Some(Absence::TooMany);
+        }
         // That v1 has no line at all may mean that it does not count, or that nothing was done yet.
         if own_shown || !matches!(to.absence, None | Some(Absence::NotCounted)) {
             return;
@@ -224,6 +228,7 @@ impl KernelProbe {
             }
             to.entries.push(Entry { labels: vec![row.key.as_str().into()], cells });
         }
+        bound(to);
         if to.entries.is_empty() && to.absence.is_none() {
             to.absence = Some(Absence::NoNetwork);
         }
@@ -241,7 +246,7 @@ fn entries(
     let rows = catalogue::get().columns(dimension);
     let to = out.table_mut(dimension);
     to.absence = table.absence();
-    for row in table.iter().take(ENTRIES_MAX) {
+    for row in table.iter() {
         let Some(labels) = labels(&row.key) else { continue };
         let mut cells = vec![Reading::Absent(Absence::NotCollected); rows.len()];
         for (from, to) in columns {
@@ -249,14 +254,26 @@ fn entries(
             cells[*to] = Reading::from_slot(row.cells[*from], unit);
         }
         to.entries.push(Entry { labels, cells });
+        if to.entries.len() > ENTRIES_MAX {
+            break;
+        }
     }
+    bound(to);
     if to.entries.is_empty() {
         to.absence.get_or_insert(Absence::NoKey);
     }
 }
 
-/// Entries of one table of one container at most.
+/// Entries of one table of one container at most, as the catalogue's attributes have it.
 const ENTRIES_MAX: usize = 64;
+
+/// Drops the entries past the bound, and says so.
+fn bound(table: &mut crate::Table) {
+    if table.entries.len() > ENTRIES_MAX {
+        table.entries.truncate(ENTRIES_MAX);
+        table.absence = Some(Absence::TooMany);
+    }
+}
 
 impl Probe for KernelProbe {
     fn sample(&mut self, groups: Groups, out: &mut Sample) -> Result<(), Gone> {

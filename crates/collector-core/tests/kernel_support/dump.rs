@@ -33,12 +33,11 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     entity(&mut text, Entity::Host, "", &snapshot.host);
     let (_, column) = catalogue::get().column(ids::METRIC_ABSENT).expect("a column");
     let entries = &snapshot.exporter.table(Dimension::Absent).entries;
-    let reasons: BTreeMap<(&str, &str), Option<u64>> = entries
+    let reasons: BTreeMap<(&str, &str), u64> = entries
         .iter()
-        .map(|entry| ((&*entry.labels[0], &*entry.labels[1]), entry.cells[column].as_u64()))
+        .filter_map(|entry| Some(((&*entry.labels[0], &*entry.labels[1]), entry.cells[column].as_u64()?)))
         .collect();
     for ((group, reason), count) in reasons {
-        let count = count.unwrap_or_default();
         let _ =
             writeln!(text, "container_exporter_metric_absent{{group={group:?},reason={reason:?}}} {count}");
     }

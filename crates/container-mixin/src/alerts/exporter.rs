@@ -4,12 +4,13 @@ use collector_core::catalogue::ids;
 use mixin::{About, Alert, Metric, Runbook, Setting, Severity, Signal, Step, Trial, above, below, target};
 
 use super::{DOCTOR, ON_EXPORTER, RATE_MINUTES, now, rate, select};
+use crate::metric::metric;
 
 /// The job under which Prometheus scrapes the exporter, as `deploy/` has it.
 const JOB: &str = "container-exporter";
 
 pub(super) fn alerts() -> Vec<Alert> {
-    vec![down(), absent(), scrape_slow(), source_failing(), engine_disconnected()]
+    vec![down(), absent(), scrape_slow(), source_failing(), engine_disconnected(), series_left_out()]
 }
 
 const UP: Metric = Metric::of(&target::UP);
@@ -209,4 +210,39 @@ fn engine_disconnected() -> Alert {
     .says("An engine does not answer.", "The exporter at {instance} has lost {source}: new containers have no names.")
     .severity(Severity::Critical)
     .wait_minutes(5)
+}
+
+fn series_left_out() -> Alert {
+    Alert::new(
+        "SeriesLeftOut",
+        |_| now(ids::SERIES_DROPPED).gt(0.0),
+        ON_EXPORTER,
+        Runbook::new(
+            "For a quarter of an hour the containers of a host have had more series in a group than `metrics.series_per_group` allows.",
+            "The youngest containers have no series of that group, on pages and by OTLP: no alert about it can fire for them. Those that have \
+             been there longer keep theirs.",
+            &[
+                Step::Query("How many series are left out, by group.", || now(ids::SERIES_DROPPED).sort_desc()),
+                Step::Query("Of how many containers.", || {
+                    metric(ids::METRIC_ABSENT).select().eq("reason", "over_budget").now()
+                }),
+                Step::Shell(
+                    "Which containers have most in that group: `GROUP` is the alert's `group`, `INSTANCE` its `instance`.",
+                    r#"curl -sS "http://$INSTANCE/metrics?collect[]=$GROUP" | grep -o 'container_name="[^"]*"' | sort | uniq -c | sort -n | tail"#,
+                ),
+                Step::Shell("What the exporter said of it.", "journalctl --no-pager -u container-exporter | grep 'more series'"),
+            ],
+            &[
+                "If the host is that large, raise `metrics.series_per_group`: a series is about 150 bytes of a page.",
+                "If one container has hundreds of devices, interfaces or volumes that nobody looks at, leave it out: `containers.exclude`.",
+                "If nobody looks at the group, switch it off: `metrics.groups`.",
+            ],
+        ),
+        |_| Trial::new(About::Target, 40.0, vec![Signal::gauge(select(ids::SERIES_DROPPED).eq("group", "memory"), 0.0, 40.0)]),
+    )
+    .says(
+        "Series are left out because there are too many.",
+        "The exporter at {instance} leaves out {value:number} series of the group {group}: the youngest containers have none.",
+    )
+    .wait_minutes(15)
 }

@@ -156,7 +156,7 @@ fn the_others_are_as_urgent_as_was_agreed() {
                     RestartLoop warning 0s, ContainerUnhealthy warning 5m, ContainerDown critical 5m, \
                     HostMemoryStalled critical 5m, OomKilledShortLived warning 0s, ExporterDown critical 5m, \
                     ExporterAbsent critical 10m, ScrapeSlow warning 15m, SourceFailing warning 15m, \
-                    EngineDisconnected critical 5m, QueueNearlyFull warning 5m, DroppingData critical 5m, \
+                    EngineDisconnected critical 5m, SeriesLeftOut warning 15m, QueueNearlyFull warning 5m, DroppingData critical 5m, \
                     OtlpErrors warning 15m, ExportSlow warning 15m, SpanErrors warning 10m";
     assert_eq!(ours.join(", "), expected);
 }

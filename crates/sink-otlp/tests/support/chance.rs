@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use collector_core::{
-    Absence, Container, ContainerId, ContainerSample, Engine, Groups, Health, Reading, Sample, Snapshot,
-    State, Value,
+    Absence, Container, ContainerId, ContainerSample, Engine, Group, Groups, Health, Reading, Sample,
+    Snapshot, State, Value,
     catalogue::{self, Entity, Source, ids},
 };
 
@@ -139,11 +139,12 @@ pub(crate) fn draw(seed: u64, containers_max: usize) -> Arc<Snapshot> {
         }
         let mut sample = Sample::of_container(Absence::NotCollected, Groups::all());
         fill(&mut chance, &mut sample, Entity::Container);
-        containers.push(ContainerSample {
-            container: Arc::new(container(&mut chance, number)),
-            sample: Arc::new(sample),
-            first_seen: at(1_700_000_050 + number as u64),
-        });
+        let first_seen = at(1_700_000_050 + number as u64);
+        let mut one = ContainerSample::new(container(&mut chance, number), sample, first_seen);
+        if chance.one_in(8) {
+            one.left_out = Group::ALL.into_iter().filter(|_| chance.one_in(3)).collect();
+        }
+        containers.push(one);
     }
     containers.sort_by(|one, other| one.container.id.cmp(&other.container.id));
     let mut snapshot = snapshot(containers);

@@ -41,11 +41,7 @@ pub(crate) fn container(number: usize, state: State) -> Container {
 }
 
 pub(crate) fn with(container: Container, sample: Sample) -> ContainerSample {
-    ContainerSample {
-        container: Arc::new(container),
-        sample: Arc::new(sample),
-        first_seen: at(1_700_000_050),
-    }
+    ContainerSample::new(container, sample, at(1_700_000_050))
 }
 
 pub(crate) fn snapshot(containers: Vec<ContainerSample>) -> Snapshot {

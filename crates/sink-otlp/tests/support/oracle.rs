@@ -275,7 +275,8 @@ impl Oracle {
     ) -> Vec<NumberDataPoint> {
         let Some((otel, _)) = self.leaving(row) else { return Vec::new() };
         if one.is_some_and(|one| {
-            !one.container.state.has_processes() && row.group != collector_core::Group::State
+            let shows_state_only = !one.container.state.has_processes();
+            one.left_out.has(row.group) || (shows_state_only && row.group != collector_core::Group::State)
         }) {
             return Vec::new();
         }

@@ -92,3 +92,61 @@ fn labels_of_strangers_do_not_break_a_page() {
     assert_eq!(page.all(USED, &[("name", &good.name)])[0].label("container_label_plain"), "yes");
     assert_eq!(page.expect("container_exporter_labels_dropped", &[]), (labels.len() - 128) as f64);
 }
+
+/// Of three containers two have room in the group memory, in each scrape the same two; the third has all the rest, and its
+/// memory once one of them is gone.
+#[test]
+fn what_a_group_has_beyond_its_budget_is_left_out_whole_and_counted() {
+    const MEMORY: &str = "container_memory_usage_bytes";
+    const FAULTS: &str = "container_memory_pgfault_total";
+    let Some(scope) = Scope::new("budget") else { return };
+    let containers = ["one", "two", "three"].map(|name| scope.sleeper(name, &[]));
+    let budget = "CONTAINER_EXPORTER__METRICS__SERIES_PER_GROUP";
+    let rows = {
+        // As many as a container may have: what the kernel here does not tell counts, too.
+        let exporter = scope.exporter().env(budget, "1").start();
+        exporter.await_page("all are left out", |page| {
+            let dropped = page.expect("container_exporter_series_dropped", &[("group", "memory")]);
+            (page.absent("memory", "over_budget") == 3.0).then_some(dropped / 3.0)
+        })
+    };
+    let exporter = scope.exporter().env(budget, &format!("{}", (rows * 2.5) as u64)).start();
+    for container in &containers {
+        exporter.await_page("all are there", |page| page.of("container_threads", &container.name));
+    }
+    let shown = |exporter: &Exporter| {
+        let page = exporter.scrape();
+        let of = |name: &str| {
+            containers
+                .iter()
+                .filter(|one| page.of(name, &one.name).is_some())
+                .map(|one| one.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of(MEMORY), of(FAULTS), "whole");
+        assert_eq!(of("container_threads").len(), 3, "other groups are within");
+        assert_eq!(page.absent("memory", "over_budget"), 1.0);
+        assert_eq!(page.expect("container_exporter_series_dropped", &[("group", "memory")]), rows);
+        assert_eq!(page.expect("container_exporter_series_dropped", &[("group", "pids")]), 0.0);
+        of(MEMORY)
+    };
+    let first = shown(&exporter);
+    assert_eq!(first.len(), 2, "{first:?}");
+    for _ in 0..3 {
+        assert_eq!(shown(&exporter), first, "the same in each scrape");
+    }
+    let log = exporter.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("more series than a group may have") && line.contains("memory\""))
+        .collect();
+    assert_eq!(lines.len(), 1, "{log}");
+
+    let [one, two, three] = containers;
+    let (gone, left): (Vec<_>, Vec<_>) = [one, two, three].into_iter().partition(|one| one.name == first[0]);
+    drop(gone);
+    for container in &left {
+        exporter.await_page("there is room for both", |page| page.of(MEMORY, &container.name));
+    }
+    assert_eq!(exporter.scrape().absent("memory", "over_budget"), 0.0);
+}

@@ -227,3 +227,31 @@ async fn selection_and_limits_are_kept_and_counted() {
     let snapshot = rig.snapshot().await;
     assert_eq!(nonzero(&snapshot.exporter, ids::CONTAINERS_DROPPED)[0], ("excluded".to_owned(), 1));
 }
+
+#[tokio::test]
+async fn what_a_group_has_beyond_its_budget_is_left_out_and_counted() {
+    let options = Options { series_per_group: 60, ..Options::default() };
+    let rig = Rig::with(options, &[("docker", false)]);
+    rig.tell(Change::Listed(vec![running("a", 1), running("b", 2), running("c", 3)])).await;
+    for _ in 0..2 {
+        let snapshot = rig.collect(Groups::all().without(Group::NetworkDetail)).await;
+        let left_out = |id| shown(&snapshot, id).left_out;
+        assert!(!left_out("a").has(Group::Memory) && left_out("b").has(Group::Memory));
+        assert!(left_out("c").has(Group::Memory) && !left_out("c").has(Group::Pids));
+        assert!(!left_out("c").has(Group::NetworkDetail), "nobody asked for it");
+        assert!(
+            shown(&snapshot, "c").sample.get(ids::MEMORY_USAGE).value().is_some(),
+            "it is known all the same"
+        );
+        let absent = nonzero(&snapshot.exporter, ids::METRIC_ABSENT);
+        assert!(absent.contains(&("memory over_budget".to_owned(), 2)), "{absent:?}");
+        let dropped = nonzero(&snapshot.exporter, ids::SERIES_DROPPED);
+        let memory =
+            dropped.iter().find(|(labels, _)| labels == "memory over_budget").map(|(_, series)| *series);
+        assert!(memory.is_some_and(|series| series > 60 && series % 2 == 0), "{dropped:?}");
+        assert!(!dropped.iter().any(|(labels, _)| labels.starts_with("pids")), "{dropped:?}");
+    }
+    rig.tell(Change::Gone(ContainerId::new("a"))).await;
+    let snapshot = rig.snapshot().await;
+    assert!(!shown(&snapshot, "b").left_out.has(Group::Memory), "the next has its room");
+}
