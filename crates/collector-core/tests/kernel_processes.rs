@@ -22,7 +22,7 @@ use collector_core::{
     catalogue::{RowId, ids},
 };
 use kernel_support::{Machine, absent, reading};
-use rustix::{process::Uid, thread::set_thread_res_uid};
+use nix::unistd::{Uid, setfsuid};
 use test_support::Tree;
 
 const GROUPS: Groups = Groups::NONE.with(Group::Processes);
@@ -267,11 +267,8 @@ fn descriptors_that_may_not_be_listed_are_absent() {
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(tree.root(), open).expect("our own directory");
     let asked = std::thread::spawn(move || {
-        if rustix::process::geteuid().is_root() {
-            let nobody = Uid::from_raw(65_534);
-            // Of this thread only.
-            set_thread_res_uid(nobody, nobody, nobody).expect("root may become anybody");
-        }
+        // Of this thread only, and refused to those who are nobody special already.
+        setfsuid(Uid::from_raw(65_534));
         sample(&tree)
     });
     let sample = asked.join().expect("a sample");
