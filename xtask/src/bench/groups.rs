@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use collector_core::Group;
+use collector_core::{
+    Group,
+    catalogue::{self, Entity},
+};
 
 use super::figure::{Row, Shape};
 use super::fleet::{Fleet, Lab};
@@ -21,7 +24,8 @@ const BASE: Group = Group::Exporter;
 
 /// The groups whose rows are of containers.
 fn of_containers() -> impl Iterator<Item = Group> {
-    Group::ALL.into_iter().filter(|group| ![Group::Host, Group::Exporter].contains(group))
+    let rows = || catalogue::get().iter().map(|(_, row)| row).filter(|row| row.entity == Entity::Container);
+    Group::ALL.into_iter().filter(move |group| rows().any(|row| row.group == *group))
 }
 
 fn path(group: Group) -> String {

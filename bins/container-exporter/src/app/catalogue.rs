@@ -290,3 +290,34 @@ fn json() -> String {
         .collect();
     format!("{:#}\n", serde_json::Value::Array(rows))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use collector_core::catalogue::Entity;
+
+    /// What must be run after a group is added, or made to read more.
+    const MEASURE: &str = "run `cargo xtask bench --only groups --write`, then `cargo xtask codegen`";
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a skip is said")]
+    fn every_group_of_containers_has_a_measured_cost() {
+        let is_of_containers =
+            |group: &Group| shown().any(|row| row.entity == Entity::Container && row.group == *group);
+        let groups: Vec<Group> = Group::ALL.into_iter().filter(is_of_containers).collect();
+        let micros = |group: &Group| cost(*group).and_then(|micros| micros.parse::<f64>().ok());
+        let is_measured =
+            |group: &Group| micros(group).is_some_and(|micros| micros.is_finite() && micros >= 0.0);
+        let missing: Vec<&str> =
+            groups.iter().filter(|group| !is_measured(group)).map(|group| group.as_str()).collect();
+        let in_ci = matches!(std::env::var("CI").as_deref(), Ok("true" | "1"));
+        if missing.len() == groups.len() && !in_ci {
+            return eprintln!("skipped: no group has been measured here yet: {MEASURE}");
+        }
+        assert!(missing.is_empty(), "no cost in group_costs.txt of {}: {MEASURE}", missing.join(", "));
+        for line in include_str!("group_costs.txt").lines() {
+            let name = line.split(' ').next().unwrap_or_default();
+            assert!(Group::parse(name).is_some(), "{line}: there is no such group; {MEASURE}");
+        }
+    }
+}
