@@ -164,6 +164,9 @@ pub(crate) struct RenderDashboardsOptions {
     /// Open the rows that are closed at first.
     #[arg(long)]
     pub(crate) open: bool,
+    /// Record the answers anew before, by the end-to-end test: wants what that wants, and about four minutes.
+    #[arg(long)]
+    pub(crate) record: bool,
 }
 
 /// The test hosts.

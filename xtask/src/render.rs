@@ -3,6 +3,8 @@
 //! What draws is `xtask/render/`; [ADR 0018](../../docs/adr/0018-pictures-of-dashboards.md) says why. Node, npm and Chromium are needed
 //! for this alone, so no step of `cargo xtask test` makes pictures.
 
+mod recording;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -14,26 +16,62 @@ use crate::process::{self, When};
 
 const DASHBOARDS: &str = "dashboards";
 const RENDERER: &str = "xtask/render";
-const RECORDED: &str = "xtask/render/recorded";
 const PICTURES: &str = "docs/images";
+/// How many panels that are newer than the recording are named under each heading.
+const NAMED: usize = 6;
 /// What npm installs by.
 const PACKAGES: &[&str] = &["package.json", "package-lock.json"];
 
 /// Draws the dashboards that the options choose.
 pub(crate) fn run(options: &RenderDashboardsOptions) -> Result<String> {
+    if options.record {
+        recording::record(&stems(Path::new(DASHBOARDS), "json")?)?;
+    }
     let [node, npm, chromium] = ["node", "npm", "chromium"].map(program);
     let (node, npm, chromium) = (node?, npm?, chromium?);
     let chosen = chosen(options.only.as_deref())?;
+    for name in &chosen {
+        warn_of_newer(name)?;
+    }
     let work = metadata::read()?.target_directory.join("render");
     install(&npm, &work)?;
     let files: Vec<String> = chosen.iter().map(|name| format!("{DASHBOARDS}/{name}.json")).collect();
     let out = options.out.clone().unwrap_or_else(|| PICTURES.into());
     let wanted = json!({
-        "dashboards": files, "recorded": RECORDED, "out": out, "work": work, "chromium": chromium, "open": options.open,
+        "dashboards": files, "recorded": recording::FOLDER, "out": out, "work": work, "chromium": chromium, "open": options.open,
     });
     let script = format!("{RENDERER}/render.mjs");
     process::succeed(&mut process::command(node, &[&script, &wanted.to_string()]), When::Working)?;
     Ok(format!("{} pictures in {}", files.len(), out.display()))
+}
+
+/// Names the panels that the recording cannot answer, since a picture without data would look like a fault of the dashboard.
+fn warn_of_newer(name: &str) -> Result<()> {
+    let file = format!("{name}.json");
+    let [dashboard, recorded] =
+        [DASHBOARDS, recording::FOLDER].map(|folder| read(&Path::new(folder).join(&file)));
+    let newer = recording::newer_than(&dashboard?, &recorded?);
+    if newer.is_empty() {
+        return Ok(());
+    }
+    println!(
+        "{name}: newer than the recording, so drawn without data; `--record` records again, with an engine:"
+    );
+    for (heading, titles) in newer {
+        let all = titles.len();
+        let mut named: Vec<String> = titles.into_iter().take(NAMED).collect();
+        if all > NAMED {
+            named.push(format!("and {} more", all - NAMED));
+        }
+        println!("  {heading}: {}", named.join(", "));
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<serde_json::Value> {
+    let text = std::fs::read_to_string(file).context(|| format!("failed to read {}", file.display()))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::failed(format!("failed to parse {}: {error}", file.display())))
 }
 
 fn program(name: &str) -> Result<PathBuf> {
@@ -101,7 +139,7 @@ mod tests {
         let names = |folder: &str, end: &str| stems(&root.join(folder), end).expect("listed");
         let dashboards = names(DASHBOARDS, "json");
         assert!(!dashboards.is_empty());
-        assert_eq!(names(RECORDED, "json"), dashboards);
+        assert_eq!(names(recording::FOLDER, "json"), dashboards);
         assert_eq!(names(PICTURES, "png"), dashboards);
     }
 }

@@ -65,6 +65,7 @@ export function StateTimeline({ panel, frames, width, height, recording }) {
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.font = `${12 * devicePixelRatio}px ${theme.typography.fontFamily}`;
+    ctx.textAlign = 'left';
     ctx.textBaseline = 'middle';
     shown.forEach((frame, row) => {
       const field = valuesOf(frame);

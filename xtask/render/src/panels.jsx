@@ -1,9 +1,10 @@
 // Each kind of panel, drawn by the component that Grafana's own panel of that kind uses.
-import { dateTime, getFieldDisplayValues, VizOrientation } from '@grafana/data';
+import { dateTime, getDisplayValueAlignmentFactors, getFieldDisplayValues, VizOrientation } from '@grafana/data';
 import { BigValue, TimeSeries, VizRepeater } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
 
 import { Heatmap, Pie, StateTimeline } from './own.jsx';
+import { answerTo } from './frames.js';
 import { theme } from './grafana.js';
 
 export const timeRange = ({ head }) => {
@@ -26,10 +27,7 @@ function Stat({ panel, frames, width, height }) {
   return (
     <VizRepeater
       getValues={values}
-      getAlignmentFactors={(all) => ({
-        title: longest(all.map((one) => one.display.title ?? '')),
-        text: longest(all.map((one) => one.display.text)),
-      })}
+      getAlignmentFactors={getDisplayValueAlignmentFactors}
       renderValue={({ value, width, height, alignmentFactors, count }) => (
         <BigValue
           value={value.display}
@@ -54,8 +52,6 @@ function Stat({ panel, frames, width, height }) {
     />
   );
 }
-
-const longest = (texts) => texts.reduce((a, b) => (b.length > a.length ? b : a), '');
 
 /** Marks stand behind the lines, as in Grafana. */
 function drawMarks(marks) {
@@ -134,12 +130,15 @@ const KINDS = {
 
 /** The inside of a panel. */
 export function Inside(props) {
-  const { panel, frames, width, height } = props;
+  const { panel, frames, width, height, recording } = props;
   const isEmpty = frames.every((frame) => frame.length === 0);
   const Kind = KINDS[panel.type];
-  if (!Kind || isEmpty) {
-    const text = Kind ? panel.fieldConfig?.defaults?.noValue ?? 'No data' : `a ${panel.type} cannot be drawn`;
-    return <div style={{ width, height, display: 'grid', placeItems: 'center', color: theme.colors.text.secondary }}>{text}</div>;
+  // A stat says by itself that it has no value.
+  if (Kind && (!isEmpty || Kind === Stat)) {
+    return <Kind {...props} />;
   }
-  return <Kind {...props} />;
+  const isNewer = (panel.targets ?? []).some((target) => answerTo(target, recording) === undefined);
+  const why = isNewer ? 'newer than the recording' : 'No data';
+  const text = Kind ? why : `a ${panel.type} cannot be drawn`;
+  return <div style={{ width, height, display: 'grid', placeItems: 'center', color: theme.colors.text.secondary }}>{text}</div>;
 }
