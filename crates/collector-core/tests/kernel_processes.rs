@@ -234,6 +234,7 @@ async fn past_the_bounds_each_number_is_absent_by_itself() {
     let stat = machine.tree.path(&format!("proc/{pid}/stat"));
     let line = fs::read_to_string(&stat).expect("a file of the tree");
     fs::write(&stat, line.replace(" 20 0 1 0 ", " 20 0 50000 0 ")).expect("a file of the tree");
+    machine.write("pids", "web", "pids.current", "50000\n");
     let snapshot = machine.collect(Groups::all()).await;
     assert_eq!(reading(&snapshot, "web", ids::PROCESSES), Reading::int(1));
     assert_eq!(reading(&snapshot, "web", ids::FILE_DESCRIPTORS), Reading::int(3));
@@ -241,6 +242,17 @@ async fn past_the_bounds_each_number_is_absent_by_itself() {
     assert_eq!(reading(&snapshot, "web", ids::TASKS_ZOMBIE), TOO_MANY);
     assert_eq!(reading(&snapshot, "plain", ids::TASKS_SLEEPING), Reading::int(1));
     assert_eq!(absent(&snapshot, Group::Processes, Absence::TooMany), 1);
+    assert_eq!(reading(&snapshot, "web", ids::THREADS), Reading::int(50_000), "the kernel's own count");
+
+    // Two when it was asked, and 50,000 by the time they are listed.
+    fs::write(&stat, line.replace(" 20 0 1 0 ", " 20 0 2 0 ")).expect("a file of the tree");
+    for thread in 0..9_000 {
+        let path = format!("proc/{pid}/task/{}", 2_000_000 + thread);
+        fs::create_dir(machine.tree.path(&path)).expect("a directory of the tree");
+    }
+    let snapshot = machine.collect(Groups::all()).await;
+    assert_eq!(reading(&snapshot, "web", ids::TASKS_SLEEPING), TOO_MANY);
+    assert_eq!(reading(&snapshot, "web", ids::FILE_DESCRIPTORS), Reading::int(3));
     fs::write(&stat, line).expect("a file of the tree");
 
     // 3,000 processes are counted, and not looked into.

@@ -197,6 +197,7 @@ pub(super) mod tests {
     use cgroup_reader::Roots;
 
     use super::*;
+    use crate::kernel::alone::{may_mount_alone, skip};
 
     fn write(path: PathBuf, text: &str) {
         fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
@@ -318,6 +319,45 @@ pub(super) mod tests {
         drop(release);
         await_limit(&mut dead);
         await_limit(&mut same);
+    }
+
+    /// The same with a real one: a file system in user space that nobody serves, as a hung daemon leaves it.
+    #[test]
+    fn a_dead_file_system_is_not_waited_for() {
+        if !fs::exists("/dev/fuse").unwrap_or(false) {
+            skip("there is no /dev/fuse: modprobe fuse");
+            return;
+        }
+        if !may_mount_alone("layer::tests::a_dead_file_system_is_not_waited_for") {
+            return;
+        }
+        let (root, host, process) = machine(&format!("{ROOT},upperdir=@ROOT@/dead/up,workdir=/w\n"));
+        fs::create_dir(root.path().join("dead")).expect("a directory");
+        let fuse = fs::File::options().read(true).write(true).open("/dev/fuse").expect("/dev/fuse");
+        // The one way to hand a descriptor to mount(8) is to be its parent, so this is the system call.
+        let data =
+            format!("fd={},rootmode=40000,user_id=0,group_id=0", std::os::fd::AsRawFd::as_raw_fd(&fuse));
+        let data = std::ffi::CString::new(data).expect("no NUL");
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("none", root.path().join("dead"), "fuse", flags, &*data).expect("a mount");
+        fs::copy("/proc/self/mountinfo", root.path().join("proc/self/mountinfo")).expect("a mount table");
+
+        let known = FileSystems::new(host.roots());
+        let mut layer = Layer::new(1, Some(process));
+        layer.find(&host, &known);
+        assert_eq!(layer.ground.as_ref().err(), Some(&Absence::Timeout));
+        // Somebody's log there is not waited for either, nor for long: the file system is known to hang.
+        let log = root.path().join("dead/x-json.log");
+        let look = || known.places.find(&log, |path| fs::symlink_metadata(path), Metadata::is_file).err();
+        assert_eq!(look(), Some(Absence::Timeout));
+        let alive = known.places.find(root.path(), |path| fs::metadata(path), Metadata::is_dir);
+        let (place, _) = alive.expect("what lies beside it answers");
+        assert!(known.space(&place).is_ok());
+        // The connection ends with its last descriptor: whoever hung there comes back, and the next is told so.
+        drop(fuse);
+        while look() == Some(Absence::Timeout) {
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! a network namespace) is kept here and shared by all probes.
 
 mod accelerators;
+#[cfg(test)]
+mod alone;
 mod aside;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

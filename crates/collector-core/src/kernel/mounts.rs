@@ -229,23 +229,29 @@ mod tests {
         let table = format!(
             "111 61 0:50 / / rw - overlay overlay rw\n\
              120 111 {0} /x /data\\040dir rw - ext4 /dev/x rw\n\
+             123 111 {0} /x\\134y /a\\134b\\011c\\012d,e\\043 rw shared:1 master:2 - ext4 /dev/x rw\n\
+             124 111 {0} /x /not\\377utf8 rw - ext4 /dev/x rw\n\
              121 111 {0} /y /source rw - ext4 /dev/x rw\n\
              122 111 0:5 / /host/proc rw - proc proc rw\n",
             device()
         );
         let (root, host, process) = machine(&table);
         let at = |path: &str| root.path().join(path);
-        for directory in ["proc/7/root/data dir", "from/engine"] {
+        for directory in ["proc/7/root/data dir", "proc/7/root/a\\b\tc\nd,e#", "from/engine"] {
             fs::create_dir_all(at(directory)).expect("a directory");
             fs::write(at(directory).join("file"), vec![1_u8; 100_000]).expect("a file");
         }
         let source = Some(at("from/engine").display().to_string());
-        let list =
-            vec![told("/data dir", None), told("/source", source), told("/host/proc", Some("/proc".into()))];
+        let list = vec![
+            told("/data dir", None),
+            told("/source", source),
+            told("/a\\b\tc\nd,e#/", None),
+            told("/host/proc", Some("/proc".into())),
+        ];
         let sample = settled(&mut mounts(process, list, None), &host);
         assert_eq!(sample.table(Dimension::Mount).absence, None);
         let said = rustix::fs::statvfs(root.path()).expect("a file system");
-        for mount in ["/data dir", "/source"] {
+        for mount in ["/data dir", "/source", "/a\\b\tc\nd,e#/"] {
             let used = cell(&sample, mount, ids::MOUNT_USAGE).expect("bytes");
             assert!((100_000..200_000).contains(&used), "{mount}: {used}");
             assert_eq!(cell(&sample, mount, ids::MOUNT_LIMIT), Some(said.f_blocks * said.f_frsize));
@@ -254,7 +260,7 @@ mod tests {
         }
         let labels = &sample.table(Dimension::Mount).entries[0].labels;
         assert_eq!(labels.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["/data dir", "data", "volume"]);
-        assert_eq!(sample.table(Dimension::Mount).entries.len(), 2, "proc has no size");
+        assert_eq!(sample.table(Dimension::Mount).entries.len(), 3, "proc has no size");
     }
 
     #[test]

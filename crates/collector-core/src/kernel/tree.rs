@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsStr,
+    ffi::{CStr, OsString},
     io,
     os::{
         fd::OwnedFd,
@@ -17,17 +17,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags},
+    io::Errno,
+};
 
 use super::{reason::reason, walk::Beat};
 use crate::Absence;
 
-/// Entries looked at between two pauses.
-const BATCH: usize = 512;
-/// A pause lasts this many times as long as the batch before it took.
+/// Work between two pauses.
+const SLICE: Duration = Duration::from_millis(2);
+/// Entries between two looks at the clock.
+const BATCH: usize = 64;
+/// A pause lasts this many times as long as the work before it took.
 const PAUSE_FACTOR: u32 = 4;
 /// A pause at most.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
+
+/// The unit of `st_blocks`, whatever the file system's blocks are.
+const BLOCK_BYTES: u64 = 512;
 
 /// Bounds on one walk. What is past them is absent.
 #[derive(Debug, Clone, Copy)]
@@ -36,15 +44,23 @@ pub(super) struct Bounds {
     entries: usize,
     /// Hard-linked files among them.
     links: usize,
-    /// Directories still to be looked into.
-    pending: usize,
+    /// Bytes that the directories still to be looked into take: their ways may be as long as one likes.
+    pending_bytes: usize,
+    /// Bytes of one way: each step of it is taken again for each directory below.
+    way_bytes: usize,
     /// Time, pauses included.
     time: Duration,
 }
 
-/// The bounds of every walk: some hundred megabytes of metadata, an hour, tens of megabytes of memory.
-const BOUNDS: Bounds =
-    Bounds { entries: 10_000_000, links: 1_000_000, pending: 200_000, time: Duration::from_secs(3600) };
+/// The bounds of every walk: some hundred megabytes of metadata, an hour, tens of megabytes of memory, and ways as long as the
+/// kernel takes them.
+const BOUNDS: Bounds = Bounds {
+    entries: 10_000_000,
+    links: 1_000_000,
+    pending_bytes: 32 << 20,
+    way_bytes: 4096,
+    time: Duration::from_secs(3600),
+};
 
 /// Where something may be: a directory that the engine or the kernel names, and the way from there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,19 +124,13 @@ fn open(target: &Target) -> Result<OwnedFd, Absence> {
     Err(absence)
 }
 
-fn is_denied(errno: rustix::io::Errno) -> bool {
+fn is_denied(errno: Errno) -> bool {
     io::Error::from(errno).kind() == io::ErrorKind::PermissionDenied
 }
 
 /// Goes down from an open directory, name by name, without following a link; the last is opened with these flags. With a device,
 /// no step may lead to another, nor to where something is mounted.
-fn descend(
-    from: OwnedFd,
-    way: &Path,
-    last: OFlags,
-    device: Option<u64>,
-) -> Result<OwnedFd, rustix::io::Errno> {
-    use rustix::io::Errno;
+fn descend(from: OwnedFd, way: &Path, last: OFlags, device: Option<u64>) -> Result<OwnedFd, Errno> {
     let mut at = from;
     let mut names = way.components().filter(|part| *part != Component::RootDir).peekable();
     while let Some(part) = names.next() {
@@ -130,7 +140,7 @@ fn descend(
         let next = rustix::fs::openat(&at, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         // A path descriptor of a link is one of the link itself.
         let stat = rustix::fs::fstat(&next)?;
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
+        if FileType::from_raw_mode(stat.st_mode).is_symlink() {
             return Err(Errno::LOOP);
         }
         if device.is_some_and(|device| stat.st_dev != device || is_mount_point(&next)) {
@@ -145,7 +155,11 @@ fn descend(
 /// it.
 fn is_mount_point(directory: &OwnedFd) -> bool {
     let told = rustix::fs::statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::empty());
-    told.is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    told.is_ok_and(|told| is_mount_root(&told))
+}
+
+fn is_mount_root(told: &Statx) -> bool {
+    told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
 }
 
 /// The size of the file system of something open.
@@ -166,200 +180,165 @@ impl From<rustix::fs::StatVfs> for Space {
     }
 }
 
-fn bytes(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
+/// Directories still to be looked into, by their ways from the root.
+#[derive(Default)]
+struct Pending {
+    ways: Vec<PathBuf>,
+    bytes: usize,
 }
 
-fn is_directory(stat: &Stat) -> bool {
-    rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()
+impl Pending {
+    /// What a way takes, and what holds it.
+    fn cost(way: &Path) -> usize {
+        way.as_os_str().len() + size_of::<PathBuf>() + 16
+    }
+
+    fn add(&mut self, way: PathBuf, bounds: &Bounds) -> Result<(), Absence> {
+        self.bytes += Self::cost(&way);
+        if self.bytes > bounds.pending_bytes || way.as_os_str().len() > bounds.way_bytes {
+            return Err(Absence::TooMany);
+        }
+        self.ways.push(way);
+        Ok(())
+    }
+
+    fn take(&mut self) -> Option<PathBuf> {
+        let way = self.ways.pop()?;
+        self.bytes -= Self::cost(&way);
+        Some(way)
+    }
+}
+
+/// How fast a walk goes: it works a fifth of the time, within its bounds.
+struct Pace<'a> {
+    bounds: &'a Bounds,
+    beat: &'a Beat,
+    began: Instant,
+    slice: Instant,
+    entries: usize,
+}
+
+impl Pace<'_> {
+    /// Before each entry.
+    fn entry(&mut self) -> Result<(), Absence> {
+        self.entries += 1;
+        if self.entries > self.bounds.entries {
+            return Err(Absence::TooMany);
+        }
+        if self.entries.is_multiple_of(BATCH) { self.directory() } else { Ok(()) }
+    }
+
+    /// Before each directory, which may be a long way down.
+    fn directory(&mut self) -> Result<(), Absence> {
+        self.beat.note();
+        if self.began.elapsed() > self.bounds.time {
+            return Err(Absence::TooMany);
+        }
+        let worked = self.slice.elapsed();
+        if worked >= SLICE {
+            thread::sleep((worked * PAUSE_FACTOR).min(PAUSE_MAX));
+            self.slice = Instant::now();
+        }
+        Ok(())
+    }
 }
 
 /// Bytes of allocated blocks at and below something on one device, each hard link once. What vanishes meanwhile is gone; what
-/// may not be read makes the sum wrong, so there is none.
+/// cannot be read makes the sum wrong, so there is none.
 fn walk(root: &OwnedFd, device: u64, bounds: &Bounds, beat: &Beat) -> Result<u64, Absence> {
     let began = Instant::now();
+    let mut pace = Pace { bounds, beat, began, slice: began, entries: 0 };
     let stat = rustix::fs::fstat(root).map_err(|errno| reason(&errno.into()))?;
-    let mut used = bytes(&stat);
+    let mut used = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(BLOCK_BYTES);
     let mut linked: HashSet<u64> = HashSet::new();
-    let mut pending = if is_directory(&stat) { vec![PathBuf::new()] } else { Vec::new() };
-    let (mut entries, mut batch) = (0_usize, Instant::now());
-    while let Some(below) = pending.pop() {
-        let listing = match list(root, &below, device) {
-            Ok(listing) => listing,
-            Err(errno) if is_denied(errno) => return Err(Absence::PermissionDenied),
-            Err(_) => continue,
-        };
-        let (directory, listing) = listing;
-        for entry in listing.flatten() {
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
+    let mut pending = Pending::default();
+    if FileType::from_raw_mode(stat.st_mode).is_dir() {
+        pending.add(PathBuf::new(), bounds)?;
+    }
+    while let Some(below) = pending.take() {
+        pace.directory()?;
+        let listed = list(root, &below, device).map_or_else(skipped, |listed| Ok(Some(listed)))?;
+        let Some((directory, listing)) = listed else { continue };
+        for entry in listing {
+            let entry = entry.map_err(|errno| reason(&errno.into()))?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
                 continue;
             }
-            entries += 1;
-            let is_past = entries > bounds.entries || linked.len() > bounds.links;
-            if is_past || pending.len() > bounds.pending {
+            pace.entry()?;
+            let Some(seen) = see(&directory, name, device)? else { continue };
+            if seen.is_directory || seen.links == 1 || linked.insert(seen.inode) {
+                used = used.saturating_add(seen.bytes);
+            }
+            if linked.len() > bounds.links {
                 return Err(Absence::TooMany);
             }
-            if entries.is_multiple_of(BATCH) {
-                beat.note();
-                if began.elapsed() > bounds.time {
-                    return Err(Absence::TooMany);
-                }
-                thread::sleep((batch.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX));
-                batch = Instant::now();
-            }
-            // Of the entry itself: a symbolic link is not followed.
-            let Ok(stat) = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            if stat.st_dev != device {
-                continue;
-            }
-            if is_directory(&stat) || stat.st_nlink == 1 || linked.insert(stat.st_ino) {
-                used = used.saturating_add(bytes(&stat));
-            }
-            if is_directory(&stat) {
-                let mut path = below.clone().into_os_string().into_vec();
-                path.extend_from_slice(b"/");
-                path.extend_from_slice(name.as_bytes());
-                pending.push(std::ffi::OsString::from_vec(path).into());
+            if seen.is_directory {
+                pending.add(joined(&below, name), bounds)?;
             }
         }
     }
     Ok(used)
 }
 
+/// The way to what a directory holds.
+fn joined(below: &Path, name: &CStr) -> PathBuf {
+    let mut way = Vec::with_capacity(below.as_os_str().len() + 1 + name.count_bytes());
+    way.extend_from_slice(below.as_os_str().as_bytes());
+    way.push(b'/');
+    way.extend_from_slice(name.to_bytes());
+    OsString::from_vec(way).into()
+}
+
+/// What has gone, or was swapped for something else meanwhile, is left out; any other error is the reason for no sum at all.
+fn skipped<T>(errno: Errno) -> Result<Option<T>, Absence> {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV => Ok(None),
+        errno => Err(reason(&errno.into())),
+    }
+}
+
+/// An entry of a directory.
+struct Seen {
+    is_directory: bool,
+    bytes: u64,
+    links: u64,
+    inode: u64,
+}
+
+/// The entry itself: a symbolic link is not followed. None if it is gone, or something is mounted there.
+fn see(directory: &OwnedFd, name: &CStr, device: u64) -> Result<Option<Seen>, Absence> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let is_elsewhere = |told: &Statx| {
+        rustix::fs::makedev(told.stx_dev_major, told.stx_dev_minor) != device || is_mount_root(told)
+    };
+    match rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS) {
+        Ok(told) if is_elsewhere(&told) => Ok(None),
+        Ok(told) => Ok(Some(Seen {
+            is_directory: FileType::from_raw_mode(told.stx_mode.into()).is_dir(),
+            bytes: told.stx_blocks.saturating_mul(BLOCK_BYTES),
+            links: told.stx_nlink.into(),
+            inode: told.stx_ino,
+        })),
+        // What serves a mount (FUSE) may refuse to tell of it, or be dead; the kernel itself knows where it is.
+        Err(errno) => match rustix::fs::statx(directory, name, flags, StatxFlags::empty()) {
+            Ok(told) if is_elsewhere(&told) => Ok(None),
+            Ok(_) | Err(_) => skipped(errno),
+        },
+    }
+}
+
 /// Opens a directory below the root, and what lists it.
-fn list(root: &OwnedFd, below: &Path, device: u64) -> Result<(OwnedFd, Dir), rustix::io::Errno> {
+fn list(root: &OwnedFd, below: &Path, device: u64) -> Result<(OwnedFd, Dir), Errno> {
     let readable = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = if below.as_os_str().is_empty() {
         rustix::fs::openat(root, c".", readable, Mode::empty())?
     } else {
-        descend(root.try_clone().map_err(|_| rustix::io::Errno::MFILE)?, below, readable, Some(device))?
+        descend(root.try_clone().map_err(|_| Errno::MFILE)?, below, readable, Some(device))?
     };
     let listing = Dir::read_from(&directory)?;
     Ok((directory, listing))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::MetadataExt};
-
-    use super::*;
-
-    fn device_of(path: &Path) -> u64 {
-        fs::metadata(path).expect("metadata").dev()
-    }
-
-    fn target(path: &Path, device: u64) -> Target {
-        Target { ways: vec![Way { from: path.to_owned(), to: PathBuf::new() }], device }
-    }
-
-    fn measured(path: &Path, device: u64) -> Found {
-        measure(&target(path, device), &Beat::new(Instant::now()))
-    }
-
-    fn walked(path: &Path) -> u64 {
-        measured(path, device_of(path)).used.expect("a walk")
-    }
-
-    #[test]
-    fn a_walk_counts_blocks_and_each_link_once() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let empty = walked(directory.path());
-        let below = directory.path().join("a b\\040c");
-        fs::create_dir(&below).expect("a directory");
-        let with_directory = walked(directory.path());
-        fs::write(below.join("file"), vec![7_u8; 1 << 20]).expect("a file");
-        fs::File::open(below.join("file")).and_then(|file| file.sync_all()).expect("written");
-        fs::hard_link(below.join("file"), below.join("again")).expect("a link");
-        std::os::unix::fs::symlink("/usr", below.join("elsewhere")).expect("a link");
-        let full = walked(directory.path());
-        assert!(empty <= with_directory);
-        let file = fs::metadata(below.join("file")).expect("metadata").blocks() * 512;
-        assert!(file >= 1 << 20);
-        let rest = full - with_directory - file;
-        assert!(rest <= 8192, "{rest} bytes more than the file: a link was followed or counted twice");
-        assert_eq!(walked(&below.join("file")), file, "a file that is mounted is its own size");
-    }
-
-    /// `du` counts the same blocks.
-    #[test]
-    fn a_walk_agrees_with_du() {
-        let directory = tempfile::tempdir().expect("a directory");
-        for number in 0..700 {
-            let below = directory.path().join(format!("{}/{}", number % 7, number % 3));
-            fs::create_dir_all(&below).expect("a directory");
-            fs::write(below.join(number.to_string()), vec![1_u8; number * 11]).expect("a file");
-        }
-        rustix::fs::sync();
-        let said = std::process::Command::new("du").args(["-s", "-x", "-B1"]).arg(directory.path()).output();
-        let said = said.expect("du, of coreutils").stdout;
-        let said = String::from_utf8_lossy(&said);
-        let du: u64 = said.split('\t').next().and_then(|word| word.parse().ok()).expect("a number");
-        assert_eq!(walked(directory.path()), du);
-    }
-
-    #[test]
-    fn the_space_is_what_statvfs_says() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let space = measured(directory.path(), device_of(directory.path())).space.expect("a file system");
-        let said = rustix::fs::statvfs(directory.path()).expect("a file system");
-        assert_eq!((space.bytes, space.inodes_total), (said.f_blocks * said.f_frsize, said.f_files));
-        assert!(space.bytes_available <= space.bytes && space.inodes_free <= space.inodes_total);
-    }
-
-    #[test]
-    fn other_devices_and_what_is_gone_are_not_reached() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let device = device_of(directory.path());
-        assert_eq!(measured(directory.path(), device + 1).used, Err(Absence::NotReachable));
-        assert_eq!(measured(&directory.path().join("gone"), device).used, Err(Absence::NotReachable));
-    }
-
-    /// As when a container swaps a directory for a link between two steps of a walk.
-    #[test]
-    fn a_link_on_the_way_leads_nowhere() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (inside, outside) = (directory.path().join("in"), directory.path().join("out"));
-        fs::create_dir_all(inside.join("real")).expect("a directory");
-        fs::create_dir_all(outside.join("deep")).expect("a directory");
-        std::os::unix::fs::symlink(&outside, inside.join("link")).expect("a link");
-        let device = device_of(&inside);
-        let root = open(&target(&inside, device)).expect("a directory");
-        assert!(list(&root, Path::new("/real"), device).is_ok());
-        for way in ["/link", "/link/deep", "/real/../../out", "/real/gone"] {
-            assert!(list(&root, Path::new(way), device).is_err(), "{way}");
-        }
-        assert!(list(&root, Path::new("/real"), device + 1).is_err(), "on another device");
-        let ways = |to: &str| Target { ways: vec![Way { from: inside.clone(), to: to.into() }], device };
-        assert!(open(&ways("/real")).is_ok());
-        assert_eq!(open(&ways("/link")).err(), Some(Absence::NotReachable));
-        assert_eq!(open(&ways("/link/deep")).err(), Some(Absence::NotReachable));
-    }
-
-    #[test]
-    fn bounds_hold() {
-        let directory = tempfile::tempdir().expect("a directory");
-        fs::write(directory.path().join("file"), "").expect("a file");
-        // A directory entry costs no inode: ten million would do the same.
-        for number in 0..2_000 {
-            fs::hard_link(directory.path().join("file"), directory.path().join(number.to_string()))
-                .expect("a link");
-        }
-        for number in 0..20 {
-            fs::create_dir(directory.path().join(format!("d{number}"))).expect("a directory");
-        }
-        let root = open(&target(directory.path(), device_of(directory.path()))).expect("a directory");
-        let beat = Beat::new(Instant::now());
-        let walk = |bounds: Bounds| walk(&root, device_of(directory.path()), &bounds, &beat);
-        assert!(walk(BOUNDS).is_ok());
-        assert!(walk(Bounds { entries: 2_021, ..BOUNDS }).is_ok());
-        for bounds in [
-            Bounds { entries: 2_020, ..BOUNDS },
-            Bounds { links: 0, ..BOUNDS },
-            Bounds { pending: 10, ..BOUNDS },
-            Bounds { time: Duration::ZERO, ..BOUNDS },
-        ] {
-            assert_eq!(walk(bounds), Err(Absence::TooMany), "{bounds:?}");
-        }
-    }
-}
+mod tests;
