@@ -82,7 +82,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 
 /// Whether a source has a test of this name, and not only a function.
 fn has_test(text: &str, name: &str) -> bool {
-    let Some(at) = text.find(&format!("fn {name}()")) else { return false };
+    let Some(at) = text.find(&format!("fn {name}(")) else { return false };
     let attributes = text[..at].lines().rev().take(3).map(str::trim_start);
     attributes.into_iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
 }
