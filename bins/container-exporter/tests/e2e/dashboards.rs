@@ -54,8 +54,8 @@ const MAY_BE_ABSENT: &[(&str, &str)] = &[
 /// Queries that rightly yield nothing, by how their panel's title begins.
 const MAY_BE_EMPTY: &[(&str, &str)] = &[
     ("What is absent, and why", "nothing may be absent"),
-    ("container_memory_numa_bytes ", "cgroup v1 tells some of the types only"),
-    ("container_ulimits_soft ", "a limit that is not set is none"),
+    ("container_memory_numa_bytes", "cgroup v1 tells some of the types only"),
+    ("container_ulimits_soft", "a limit that is not set is none"),
 ];
 
 /// Whether the kernel has the row under one version of cgroups only.

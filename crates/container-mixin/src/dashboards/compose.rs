@@ -50,7 +50,7 @@ fn services() -> Vec<Panel> {
 fn use_over_time() -> Vec<Panel> {
     let graph = |title, description, expr| Panel::graph(title, description).query(Query::new(expr, LEGEND));
     vec![
-        graph("CPU by service", "Cores in use by all containers of a service.", rated(ids::CPU_USAGE)),
+        graph("CPU by service, cores", "Cores in use by all containers of a service.", rated(ids::CPU_USAGE)),
         graph(
             "Memory by service",
             "Working sets of all containers of a service.",

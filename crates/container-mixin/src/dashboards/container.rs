@@ -93,7 +93,7 @@ fn scalar_time_since(row: RowId) -> mixin::Expr {
 
 fn cpu_and_memory() -> Vec<Panel> {
     vec![
-        Panel::graph("CPU", "Cores in use: 1 is one core all the time. The dashed line is what may be used.")
+        Panel::graph("CPU, cores", "Cores in use: 1 is one core all the time. The dashed line is what may be used.")
             .query(Query::new(cpu(CONTAINER), NAME))
             .query(Query::new(cpu_limit(CONTAINER), "limit of {container_name}").limit())
             .min(0.0),

@@ -108,7 +108,12 @@ fn engines() -> Vec<Panel> {
         ],
     )
     .query(Query::new(metric(ids::ENGINE_INFO).now(), ""))
-    .size(24, 5);
+    .width("Source", 110)
+    .width("Engine", 110)
+    .width("API", 80)
+    .width("Cgroup driver", 130)
+    .width("Storage driver", 140)
+    .size(24, 4);
     let absent = Panel::table(
         "What is absent, and why",
         "Containers of which at least one metric of the group cannot be known.",
@@ -142,18 +147,17 @@ fn otlp() -> Vec<Panel> {
         Panel::graph("Points", "Data points that the receiver took, and those that were not delivered.")
             .query(Query::new(rate(ids::OTLP_EXPORTED, HOST), "{instance} delivered"))
             .query(Query::new(rate(ids::OTLP_FAILED, &["instance", "reason"]), "{instance} lost: {reason}"))
-            .shown(Shown::OpsPerSecond)
-            .size(8, 8),
+            .shown(Shown::OpsPerSecond),
         Panel::graph("Queue", "What waits for the receiver, of what may wait.")
             .query(Query::new(queue, "{instance}"))
             .shown(Shown::Ratio)
             .steps(MEMORY_STEPS)
-            .size(8, 8),
+            .size(6, 8),
         Panel::graph("An export takes", "Mean time of a request, with its tries.")
             .query(Query::new(mean, "{instance}"))
             .shown(Shown::Seconds)
             .steps(LATENCY_STEPS)
-            .size(8, 8),
+            .size(6, 8),
     ]
 }
 
@@ -164,7 +168,7 @@ fn costs() -> Vec<Panel> {
     let cpu = of_exporters(runtime(&catalogue::PROCESS_CPU).rate(Window::Interval).sum_by(HOST));
     let now = |row| of_exporters(target(row));
     vec![
-        graph("CPU of the exporter", "Cores in use: 0.01 is one percent of one core.", cpu),
+        graph("CPU of the exporter, cores", "Cores in use: 0.01 is one percent of one core.", cpu),
         graph("Memory of the exporter", "Resident memory.", now(&catalogue::PROCESS_RESIDENT_MEMORY))
             .shown(Shown::Bytes),
         graph(

@@ -114,7 +114,7 @@ fn use_over_time(profile: Profile) -> Vec<Panel> {
     let top = |expr: mixin::Expr| Query::new(expr.topk(10), "{container_name} on {instance}");
     vec![
         line_to_container(
-            Panel::graph("CPU of the busiest containers", "Cores in use: 1 is one core all the time. The ten busiest.")
+            Panel::graph("CPU of the busiest containers, cores", "Cores in use: 1 is one core all the time. The ten busiest.")
                 .query(top(cpu(CONTAINER))),
             profile,
         ),
@@ -130,7 +130,7 @@ fn use_over_time(profile: Profile) -> Vec<Panel> {
         Panel::stack("Containers by state", "How many containers are in each state, on all hosts.")
             .query(Query::new(sum(ids::CONTAINER_COUNT, &["state"]), "{state}"))
             .shown(Shown::Plain),
-        Panel::graph("Ends of runs", "How runs of containers ended, each minute.")
+        Panel::graph("Ends of runs, per minute", "How runs of containers ended, as often as in a minute.")
             .query(Query::new(rate(ids::HOST_EXITS, &["outcome"]).times(60.0), "{outcome}")),
     ]
 }

@@ -78,7 +78,7 @@ fn now() -> Vec<Panel> {
 fn cpu_panels(profile: Profile) -> Vec<Panel> {
     vec![
         line_to_container(
-            Panel::stack("CPU by container", "Cores in use, and how many the host has.")
+            Panel::stack("CPU by container, cores", "Cores in use, and how many the host has.")
                 .query(Query::new(cpu(CONTAINER), "{container_name} on {instance}"))
                 .query(Query::new(sum(ids::MACHINE_CORES, HOST), "cores of {instance}").limit())
                 .min(0.0),
@@ -155,7 +155,8 @@ fn disk_panels(profile: Profile) -> Vec<Panel> {
                     )
                     .negative(),
                 )
-                .shown(Shown::BytesPerSecond),
+                .shown(Shown::BytesPerSecond)
+                .size(16, 8),
             profile,
         ),
         Panel::graph(
@@ -165,7 +166,8 @@ fn disk_panels(profile: Profile) -> Vec<Panel> {
         .query(Query::new(rate(ids::HOST_IO_WAITING, HOST), "{instance}, some task"))
         .query(Query::new(rate(ids::HOST_IO_STALLED, HOST), "{instance}, all tasks"))
         .shown(Shown::Ratio)
-        .steps(PRESSURE_STEPS),
+        .steps(PRESSURE_STEPS)
+        .size(8, 8),
         Panel::graph(
             "Space of writable layers",
             "What each container wrote into its own layer, as the last walk found it.",
@@ -195,13 +197,15 @@ fn network_panels(profile: Profile) -> Vec<Panel> {
                     )
                     .negative(),
                 )
-                .shown(Shown::BytesPerSecond),
+                .shown(Shown::BytesPerSecond)
+                .size(16, 8),
             profile,
         ),
         Panel::graph("Network errors and drops", "Packets that containers lost, received and sent together.")
             .query(Query::new(errors, "errors of {instance}"))
             .query(Query::new(drops, "drops of {instance}"))
-            .shown(Shown::PacketsPerSecond),
+            .shown(Shown::PacketsPerSecond)
+            .size(8, 8),
     ]
 }
 

@@ -163,12 +163,15 @@ pub(super) fn rows_of(group: Group, entity: Entity) -> Vec<Panel> {
     let shown = |row: &&catalogue::Row| {
         row.group == group && row.entity == entity && !row.hidden && row.def.only_aliased.is_none()
     };
-    let rows = catalogue::get().iter().filter(|(_, row)| shown(row));
-    rows.map(|(id, row)| {
-        let by = if row.entity == Entity::Container { CONTAINER } else { HOST };
-        Panel::of_metric(metric(id), by)
-    })
-    .collect()
+    let by = if entity == Entity::Container { CONTAINER } else { HOST };
+    let rows: Vec<_> = catalogue::get().iter().filter(|(_, row)| shown(row)).collect();
+    // Rows of one name are one metric, of which each row has the series of a fixed label's value.
+    rows.chunk_by(|(_, one), (_, next)| one.def.prometheus_name() == next.def.prometheus_name())
+        .filter_map(|rows| {
+            let metrics: Vec<Metric> = rows.iter().map(|(id, _)| metric(*id)).collect();
+            metrics.split_first().map(|(first, others)| Panel::of_metrics(*first, others, by))
+        })
+        .collect()
 }
 
 /// What a container's health is called.

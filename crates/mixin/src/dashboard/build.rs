@@ -351,7 +351,11 @@ fn options(panel: &Panel) -> Options {
     match panel.kind {
         Kind::TimeSeries { .. } => Options::time_series(panel.size.0),
         Kind::Stat => Options::stat(false),
-        Kind::Table => Options::TABLE,
+        // Merged rows come in no order that a person could follow; those of a top list are sorted already.
+        Kind::Table => Options::table(match (panel.top, panel.label_columns.first()) {
+            (None, Some((_, title))) => Some((*title).to_owned()),
+            _ => None,
+        }),
         Kind::BarGauge => Options::BAR_GAUGE,
         Kind::Pie => Options::PIE,
         Kind::Heatmap => Options::heatmap(panel.shown.grafana()),
@@ -381,13 +385,13 @@ fn defaults(panel: &Panel) -> json::Defaults {
             Kind::StateTimeline => Some(Custom::TIMELINE),
             _ => None,
         },
-        decimals: panel.shown.decimals(),
+        decimals: panel.shown.decimals(panel.kind == Kind::Stat),
         links,
         mappings: mappings.into_iter().collect(),
         max: panel.range.1,
         min: panel.range.0,
         // What a number never had is no fault of the query.
-        no_value: (panel.kind == Kind::Stat).then_some("–"),
+        no_value: (panel.kind == Kind::Stat).then_some("n/a"),
         thresholds: (panel.kind != Kind::Heatmap).then(|| thresholds(&panel.steps)),
         unit: Some(panel.shown.grafana()),
     }

@@ -25,6 +25,8 @@ pub(crate) enum Options {
         cell_height: &'static str,
         frame_index: u8,
         show_header: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sort_by: Option<[SortBy; 1]>,
     },
     BarGauge {
         display_mode: &'static str,
@@ -70,6 +72,13 @@ pub(crate) enum Options {
         content: String,
         mode: &'static str,
     },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SortBy {
+    desc: bool,
+    display_name: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -172,7 +181,6 @@ pub(crate) struct YAxis {
 const WIDE: u8 = 12;
 
 impl Options {
-    pub(crate) const TABLE: Self = Self::Table { cell_height: "sm", frame_index: 0, show_header: true };
     pub(crate) const BAR_GAUGE: Self = Self::BarGauge {
         display_mode: "gradient",
         legend: Legend::NONE,
@@ -207,6 +215,12 @@ impl Options {
         show_value: "auto",
         tooltip: Tooltip::ONE,
     };
+
+    /// A table, its rows by the values of a column.
+    pub(crate) fn table(sorted: Option<String>) -> Self {
+        let sort_by = sorted.map(|display_name| [SortBy { desc: false, display_name }]);
+        Self::Table { cell_height: "sm", frame_index: 0, show_header: true, sort_by }
+    }
 
     /// A graph, its legend beside it where it is wide enough for that.
     pub(crate) const fn time_series(width: u8) -> Self {
@@ -259,6 +273,7 @@ impl Options {
 pub(crate) enum Custom {
     Graph {
         axis_placement: &'static str,
+        axis_soft_min: u8,
         #[serde(skip_serializing_if = "Option::is_none")]
         axis_soft_max: Option<f64>,
         draw_style: &'static str,
@@ -304,6 +319,8 @@ impl Custom {
     pub(crate) const fn graph(stacked: bool, thresholds: bool, axis_soft_max: Option<f64>) -> Self {
         Self::Graph {
             axis_placement: "auto",
+            // An axis that begins elsewhere makes mountains of noise.
+            axis_soft_min: 0,
             axis_soft_max,
             draw_style: "line",
             fill_opacity: if stacked { 30 } else { 10 },

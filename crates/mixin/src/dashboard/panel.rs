@@ -1,10 +1,10 @@
 //! What a panel shows, before it is written for a scope.
 
-use metric_schema::{Instrument, Unit};
+use metric_schema::{Instrument, MetricDef, Unit, Values};
 
 use super::unit::{Color, Shown};
 use crate::expr::{Expr, Window};
-use crate::metric::Metric;
+use crate::metric::{Metric, TARGET_LABELS};
 
 /// How the answers are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +135,8 @@ pub struct Panel {
     pub(crate) size: (u8, u8),
     /// Of a table: label and title of each column that is a label.
     pub(crate) label_columns: Vec<(&'static str, &'static str)>,
+    /// Of a table: pixels of columns that need less than the others.
+    pub(crate) widths: Vec<(&'static str, u16)>,
     /// Of a table: how many rows, sorted by which column.
     pub(crate) top: Option<(&'static str, u16)>,
     pub(crate) content: String,
@@ -154,6 +156,7 @@ impl Panel {
             links: Vec::new(),
             size,
             label_columns: Vec::new(),
+            widths: Vec::new(),
             top: None,
             content: String::new(),
         }
@@ -216,37 +219,46 @@ impl Panel {
     /// The panel that a row implies: a counter as its rate, a histogram as three quantiles, a point in time as a date, an info metric as
     /// a table of its labels, anything else as it is, for each value of its attributes. `by` are the labels that tell entities apart.
     pub fn of_metric(metric: Metric, by: &[&'static str]) -> Self {
+        Self::of_metrics(metric, &[], by)
+    }
+
+    /// The panel that rows imply which have one name and differ in the values of their fixed labels, such as a state.
+    pub fn of_metrics(metric: Metric, others: &[Metric], by: &[&'static str]) -> Self {
         let def = metric.def();
-        let name = metric.name();
-        let fixed: String = def.labels.iter().map(|(_, value)| format!(" {value}")).collect();
-        let own: Vec<&'static str> = def.attributes.iter().map(|attribute| attribute.name).collect();
-        let labels: Vec<&'static str> = by.iter().chain(&own).copied().collect();
-        let title = format!("{name}{fixed}");
-        if name.ends_with("_info") {
-            let columns: Vec<_> =
-                by.iter().chain(&own).chain(metric.extra).map(|label| (*label, *label)).collect();
-            return Self::table(title, def.help, &columns).query(Query::new(metric.now(), "")).size(24, 6);
-        }
-        if def.instrument == Instrument::Histogram {
-            let panel = Self::graph(title, def.help).shown(Shown::of(def)).size(8, 7);
-            return [(0.5, "median"), (0.95, "95 %"), (0.99, "99 %")].into_iter().fold(
-                panel,
-                |panel, (quantile, word)| {
-                    panel.query(Query::new(metric.quantile(quantile, Window::Interval), word))
-                },
-            );
-        }
-        let legend = labels.iter().map(|label| format!("{{{label}}}")).collect::<Vec<_>>().join(" ");
-        let (panel, expr) = match (def.instrument, def.unit) {
-            (Instrument::Counter, _) => {
-                (Self::graph(title, def.help), metric.rate(Window::Interval).sum_by(&labels))
-            }
-            (_, Unit::UnixSeconds) => {
-                (Self::stat(title, def.help), metric.now().max_by(&labels).times(1000.0))
-            }
-            _ => (Self::graph(title, def.help), metric.now().max_by(&labels)),
+        let title = match others {
+            [] => format!("{}{}", metric.name(), fixed_values(def)),
+            _ => metric.name(),
         };
-        panel.query(Query::new(expr, legend)).shown(Shown::of(def)).size(8, 7)
+        if metric.name().ends_with("_info") {
+            let own = def.attributes.iter().map(|attribute| attribute.name);
+            let labels = by.iter().copied().chain(own).chain(metric.extra.iter().copied());
+            let columns: Vec<_> = labels.map(|label| (label, label)).collect();
+            return Self::table(title, def.help, &columns).query(Query::new(metric.now(), "")).size(24, 4);
+        }
+        let is_moment = def.unit == Unit::UnixSeconds && def.instrument != Instrument::Counter;
+        let own = attributes(def);
+        if is_moment && !own.is_empty() || def.instrument != Instrument::Counter && own.len() > IN_A_LEGEND {
+            return Self::things(title, metric, &own, by);
+        }
+        let panel = if is_moment { Self::stat(title, def.help) } else { Self::graph(title, def.help) };
+        // Many names, and long ones, have room beside a graph only.
+        let is_wide = others.len() >= 3 || own.len() == IN_A_LEGEND;
+        let panel = panel.shown(Shown::of(def)).size(if is_wide { 12 } else { 8 }, 7);
+        let all = std::iter::once(&metric).chain(others);
+        all.flat_map(|metric| implied(*metric, !others.is_empty(), by)).fold(panel, Self::query)
+    }
+
+    /// A table of what there may be many of, with long names, the greatest or newest first.
+    fn things(title: String, metric: Metric, own: &[&'static str], by: &[&'static str]) -> Self {
+        let def = metric.def();
+        let columns: Vec<_> = own.iter().chain(by).map(|label| (*label, *label)).collect();
+        let now = metric.now().max_by(&[by, own].concat());
+        let query = match def.unit {
+            Unit::UnixSeconds => Query::column(now.times(1000.0), "Time", Shown::DateTime),
+            _ => Query::column(now, "Value", Shown::of(def)),
+        };
+        let sorted = if def.unit == Unit::UnixSeconds { "Time" } else { "Value" };
+        Self::table(title, def.help, &columns).query(query).top(sorted, 50).size(24, 7)
     }
 
     /// Where the axis of a share ends at least: of nothing but zeros Grafana would make it a hundred times the whole.
@@ -265,6 +277,12 @@ impl Panel {
         for query in &mut self.queries {
             query.expr = change(query.expr.clone());
         }
+        self
+    }
+
+    /// Gives a column of a table, by its title, as many pixels; the others share the rest.
+    pub fn width(mut self, title: &'static str, pixels: u16) -> Self {
+        self.widths.push((title, pixels));
         self
     }
 
@@ -314,5 +332,56 @@ impl Panel {
     pub const fn top(mut self, column: &'static str, rows: u16) -> Self {
         self.top = Some((column, rows));
         self
+    }
+}
+
+/// How many labels of its own a metric may have for its series to be told apart in a legend.
+const IN_A_LEGEND: usize = 3;
+
+/// The queries that a row implies; `named` puts the values of its fixed labels into their legends.
+fn implied(metric: Metric, named: bool, by: &[&'static str]) -> Vec<Query> {
+    let def = metric.def();
+    let named = if named { fixed_values(def) } else { String::new() };
+    if def.instrument == Instrument::Histogram {
+        return [(0.5, "median"), (0.95, "95 %"), (0.99, "99 %")]
+            .map(|(quantile, word)| {
+                Query::new(metric.quantile(quantile, Window::Interval), format!("{word}{named}"))
+            })
+            .into();
+    }
+    let own = attributes(def);
+    let labels: Vec<&'static str> = by.iter().chain(&own).copied().collect();
+    let expr = match (def.instrument, def.unit) {
+        (Instrument::Counter, _) => metric.rate(Window::Interval).sum_by(&labels),
+        (_, Unit::UnixSeconds) => metric.now().max_by(&labels).times(1000.0),
+        _ => metric.now().max_by(&labels),
+    };
+    vec![Query::new(expr, legend(by, &own, &named))]
+}
+
+/// The values of a row's fixed labels, each after a space.
+fn fixed_values(def: &MetricDef) -> String {
+    def.labels.iter().map(|(_, value)| format!(" {value}")).collect()
+}
+
+/// The labels that tell a row's series of one entity apart. What has one value at a time does not.
+fn attributes(def: &MetricDef) -> Vec<&'static str> {
+    let told_apart = def.attributes.iter().filter(|attribute| attribute.values != Values::Capped(1));
+    told_apart.map(|attribute| attribute.name).collect()
+}
+
+/// What a person tells series apart by comes first, the target last; its job says nothing that a panel's title does not.
+fn legend(by: &[&'static str], own: &[&'static str], named: &str) -> String {
+    let names: Vec<String> = by
+        .iter()
+        .filter(|label| !TARGET_LABELS.contains(label))
+        .chain(own)
+        .map(|label| format!("{{{label}}}"))
+        .collect();
+    let names = names.join(" ") + named;
+    match (names.trim(), by.contains(&"instance")) {
+        ("", _) => "{instance}".to_owned(),
+        (names, true) => format!("{names} on {{instance}}"),
+        (names, false) => names.to_owned(),
     }
 }

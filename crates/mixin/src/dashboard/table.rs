@@ -31,6 +31,12 @@ pub(super) fn table(panel: &Panel, answered: &[Answered<'_>]) -> Result<Table, E
         overrides
             .push(column(title, vec![Property { id: "links", value: PropertyValue::Links(links(panel)) }]));
     }
+    for (title, width) in &panel.widths {
+        overrides.push(column(
+            title,
+            vec![Property { id: "custom.width", value: PropertyValue::Number(f64::from(*width)) }],
+        ));
+    }
     for (position, Answered { query, .. }) in answered.iter().enumerate() {
         // Grafana names the values of a lone query without its reference.
         let field =
@@ -67,7 +73,7 @@ fn column(title: &str, properties: Vec<Property>) -> json::Override {
 
 fn column_properties(column: &Column) -> Vec<Property> {
     let mut properties = vec![Property { id: "unit", value: PropertyValue::Text(column.shown.grafana()) }];
-    if let Some(decimals) = column.shown.decimals() {
+    if let Some(decimals) = column.shown.decimals(true) {
         properties.push(Property { id: "decimals", value: PropertyValue::Number(f64::from(decimals)) });
     }
     if !column.steps.is_empty() {

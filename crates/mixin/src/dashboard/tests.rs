@@ -1,6 +1,6 @@
 //! What a dashboard is written as.
 
-use metric_schema::{Alias, MetricDef, Unit};
+use metric_schema::{Alias, Attribute, MetricDef, Unit, Values};
 use serde_json::{Value, json};
 
 use super::*;
@@ -158,6 +158,78 @@ fn a_row_implies_its_panel() {
     assert_eq!(built.queries.len(), 6, "three quantiles");
     assert!(built.queries[0].text.starts_with("sum(rate(box_sent_bytes_total{"), "{}", built.queries[0].text);
     assert!(built.queries[1].text.ends_with("* 1000"), "dates are milliseconds: {}", built.queries[1].text);
+}
+
+#[test]
+fn rows_of_one_name_share_a_panel_and_its_legend_tells_them_apart() {
+    const HELP: &str = "Doors by state.";
+    const OPEN: MetricDef = MetricDef::gauge("box.doors", Unit::Count("{door}"), "box", HELP)
+        .by(&[Attribute::new("side", Values::Capped(6)), Attribute::new("serial", Values::Capped(1))])
+        .with(&[("state", "open")]);
+    const SHUT: MetricDef = MetricDef::gauge("box.doors", Unit::Count("{door}"), "box", HELP)
+        .by(&[Attribute::new("side", Values::Capped(6)), Attribute::new("serial", Values::Capped(1))])
+        .with(&[("state", "shut")]);
+    const BY: &[&str] = &["job", "instance", "box"];
+    let panels = [
+        Panel::of_metrics(of(&OPEN), &[of(&SHUT)], BY),
+        Panel::of_metric(of(&OPEN), BY),
+        Panel::of_metric(of(&LOAD), &["job", "instance"]),
+    ];
+    let (built, json) = built(Profile::NATIVE, vec![Section::top(panels)]);
+    let said = |panel: usize| -> Vec<&Value> {
+        let targets = json["panels"][panel]["targets"].as_array().expect("targets");
+        targets.iter().map(|target| &target["legendFormat"]).collect()
+    };
+    assert_eq!(json["panels"][0]["title"], "box_doors");
+    assert_eq!(
+        said(0),
+        ["{{box}} {{side}} open on {{instance}}", "{{box}} {{side}} shut on {{instance}}"],
+        "a label of one value tells nothing"
+    );
+    assert_eq!(
+        (&json["panels"][1]["title"], said(1)),
+        (&json!("box_doors open"), vec![&json!("{{box}} {{side}} on {{instance}}")])
+    );
+    assert_eq!(said(2), ["{{instance}}"]);
+    assert!(built.queries[0].text.ends_with("by (job, instance, box, side)"), "{}", built.queries[0].text);
+}
+
+#[test]
+fn dates_of_many_things_are_a_table() {
+    const MADE: MetricDef =
+        MetricDef::gauge("box.made", Unit::UnixSeconds, "box", "When its sides were made.")
+            .by(&[Attribute::new("side", Values::Capped(6))]);
+    let (_, json) = built(Profile::NATIVE, vec![Section::top([Panel::of_metric(of(&MADE), &["box"])])]);
+    let panel = &json["panels"][0];
+    assert_eq!(panel["type"], "table");
+    assert_eq!(
+        panel["transformations"][1]["options"]["indexByName"],
+        json!({"side": 0, "box": 1, "Value": 2})
+    );
+    assert!(panel["options"]["sortBy"].is_null(), "the newest come first");
+}
+
+#[test]
+fn a_share_alone_is_read_at_a_glance_and_an_axis_begins_at_nothing() {
+    let share = || Query::new(of(&LOAD).now(), "{box}");
+    let (_, json) = built(
+        Profile::NATIVE,
+        vec![Section::top([
+            Panel::stat("Share", "It.").query(share()).shown(Shown::Ratio),
+            Panel::graph("Share", "It.").query(share()).shown(Shown::Ratio),
+            Panel::table("Shares", "All.", &[("box", "Box")])
+                .query(Query::column(of(&LOAD).now(), "Share", Shown::Ratio))
+                .width("Box", 90),
+        ])],
+    );
+    let defaults = |panel: usize| &json["panels"][panel]["fieldConfig"]["defaults"];
+    assert_eq!((&defaults(0)["decimals"], &defaults(0)["noValue"]), (&json!(1), &json!("n/a")));
+    assert_eq!((&defaults(1)["decimals"], &defaults(1)["custom"]["axisSoftMin"]), (&Value::Null, &json!(0)));
+    let table = &json["panels"][2];
+    assert_eq!(table["options"]["sortBy"], json!([{"desc": false, "displayName": "Box"}]));
+    let overrides = table["fieldConfig"]["overrides"].to_string();
+    assert!(overrides.contains(r#"{"id":"custom.width","value":90.0}"#), "{overrides}");
+    assert!(overrides.contains(r#"{"id":"decimals","value":1.0}"#), "{overrides}");
 }
 
 #[test]

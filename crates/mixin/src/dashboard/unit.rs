@@ -55,10 +55,12 @@ impl Shown {
         }
     }
 
-    /// What is counted comes in whole pieces, though Prometheus' `increase` says 8.05 of it.
-    pub(crate) const fn decimals(self) -> Option<u8> {
+    /// What is counted comes in whole pieces, though Prometheus' `increase` says 8.05 of it. A share that stands alone as a number is
+    /// read at a glance: 0.1 %, not 0.0775 %.
+    pub(crate) const fn decimals(self, alone: bool) -> Option<u8> {
         match self {
             Self::Plain => Some(0),
+            Self::Ratio if alone => Some(1),
             _ => None,
         }
     }
