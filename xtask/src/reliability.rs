@@ -80,7 +80,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     entries.flat_map(below).filter(|path| path.extension().is_some_and(|kind| kind == "rs")).collect()
 }
 
-/// Whether a source has a test of this name, and not only a function.
+/// Whether a source has a test of this name, and not only a function. Those of properties take something.
 fn has_test(text: &str, name: &str) -> bool {
     let Some(at) = text.find(&format!("fn {name}(")) else { return false };
     let attributes = text[..at].lines().rev().take(3).map(str::trim_start);

@@ -36,8 +36,9 @@ fn await_all(exporter: &Exporter) {
     exporter.await_page("all that will be there is there", |page| {
         let twice = ["container_cpu_usage_percent", "container_fs_usage_bytes"];
         let all = twice.iter().all(|name| page.all(name, &[]).len() == 2);
-        // An engine says what it is after its list.
-        (all && !page.all("container_exporter_engine_info", &[]).is_empty()).then_some(())
+        // An engine says what it is and what it holds after its list.
+        let answered = ["container_exporter_engine_info", "engine_objects", "engine_image_size_bytes"];
+        (all && answered.iter().all(|name| !page.all(name, &[]).is_empty())).then_some(())
     });
 }
 
@@ -121,10 +122,20 @@ fn a_page_is_well_formed_and_its_order_stays() {
         for line in &page.lines {
             assert!(series.insert((&line.name, &line.labels)), "twice: {line:?}");
         }
-        let order = |text: &str| -> Vec<_> {
+        type Line = (String, BTreeMap<String, String>);
+        let order = |text: &str| -> Vec<Line> {
             Page::parse(text).lines.into_iter().map(|line| (line.name, line.labels)).collect()
         };
-        assert_eq!(order(&first), order(&second), "{profile}");
+        let (first, second) = (order(&first), order(&second));
+        let lacks = |page: &[Line], other: &[Line]| -> Vec<Line> {
+            other.iter().filter(|line| !page.contains(line)).cloned().collect()
+        };
+        assert!(
+            first == second,
+            "{profile}: the first lacks {:?}, the second {:?}, or others changed places",
+            lacks(&first, &second),
+            lacks(&second, &first)
+        );
     }
 }
 
