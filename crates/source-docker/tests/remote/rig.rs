@@ -123,5 +123,6 @@ pub(crate) fn is_inspected(sample: &Sample) -> bool {
 
 pub(crate) fn absent(snapshot: &Snapshot) -> Vec<(String, u64)> {
     let table = snapshot.exporter.table(Dimension::Absent);
-    table.entries.iter().map(|entry| (entry.labels.join(" "), entry.cells[0].as_u64().unwrap())).collect()
+    let told = table.entries.iter();
+    told.filter_map(|entry| Some((entry.labels.join(" "), entry.cells[0].as_u64()?))).collect()
 }
