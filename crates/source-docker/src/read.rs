@@ -47,6 +47,13 @@ pub(crate) struct List {
     pub(crate) nameless: u64,
 }
 
+/// An image's id with its algorithm, as Docker spells it; Podman's own API and its store leave that out, and so did its answers
+/// to Docker's questions. Containers and images are joined by it.
+pub(crate) fn image_id(id: String) -> Arc<str> {
+    let is_bare = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_bare { format!("sha256:{id}").into() } else { id.into() }
+}
+
 /// Reads `GET /containers/json`; `None` if the answer is no list.
 pub(crate) fn list(body: &str, owner: Owner) -> Option<List> {
     let mut list = List::default();
@@ -71,7 +78,7 @@ fn listed(entry: &Object<'_>, owner: Owner) -> Option<Seen> {
     container.uid = owner.uid;
     container.name = entry.array("Names", &faults).and_then(|names| own_name(&names));
     container.image = entry.word("Image", &faults).map(Arc::from);
-    container.image_id = entry.word("ImageID", &faults).map(Arc::from);
+    container.image_id = entry.word("ImageID", &faults).map(image_id);
     container.created_at = entry.integer("Created", &faults).and_then(clock::unix_seconds);
     container.labels = labels(entry, &faults);
     if let Some(host) = entry.object("HostConfig", &faults)
@@ -188,7 +195,7 @@ pub(crate) fn inspect(body: &str, asked: &ContainerId, owner: Owner) -> Option<S
         .map(|name| name.trim_start_matches('/').to_owned())
         .filter(|name| !name.is_empty())
         .map(Arc::from);
-    container.image_id = answer.word("Image", &faults).map(Arc::from);
+    container.image_id = answer.word("Image", &faults).map(image_id);
     container.created_at = answer.word("Created", &faults).and_then(|text| time(&text, &faults));
     container.restart_count =
         answer.integer("RestartCount", &faults).and_then(|count| u64::try_from(count).ok());

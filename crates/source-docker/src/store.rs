@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::{
     clock,
     json::{Faults, Object},
-    read::Owner,
+    read::{Owner, image_id},
 };
 
 /// Most bytes of one file that are read.
@@ -131,8 +131,7 @@ fn described(entry: &Object<'_>, owner: Owner) -> Option<Container> {
         && let Some(metadata) = Object::parse(&metadata)
     {
         container.image = metadata.word("image-name", &faults).map(Arc::from);
-        // The API spells it with its algorithm.
-        container.image_id = metadata.word("image-id", &faults).map(|id| format!("sha256:{id}").into());
+        container.image_id = metadata.word("image-id", &faults).map(image_id);
     }
     Some(container)
 }

@@ -175,6 +175,11 @@ fn about(group: Group) -> String {
             "\nOpt-in: `metrics.groups = [\"standard\", \"{name}\"]`, or `?collect[]={name}`."
         );
     }
+    if group == Group::Engine {
+        text.push_str(
+            "\nThe images of the containers: `container_info * on (image_id) group_left () max by (image_id) (engine_image_size_bytes)`.\n",
+        );
+    }
     if group == Group::Gpu {
         text.push_str(
             "\nOnly in a build with the feature `gpu` (`cargo build --release --features gpu`), else absent with the reason `not_built`: [gpus.md](gpus.md).\n",

@@ -117,3 +117,16 @@ fn rows_of_containers_come_first() {
         assert!(row.entity != Entity::Container || id.index() < room, "{}", row.def.name);
     }
 }
+
+/// `container_info * on (image_id) group_left () max by (image_id) (engine_image_size_bytes)`, as docs/metrics.md has it.
+#[test]
+fn containers_and_images_have_the_label_that_joins_them() {
+    let mut container =
+        crate::Container::new(crate::ContainerId::new("a"), crate::Engine::Docker, crate::State::Running);
+    container.image_id = Some("sha256:1".into());
+    let Source::Info(labels) = get().row(ids::INFO).source else { panic!("container_info has labels") };
+    assert!(labels(&container).contains(&("image_id", "sha256:1".into())));
+    for row in [ids::ENGINE_IMAGE_SIZE, ids::ENGINE_IMAGE_CREATED] {
+        assert!(get().row(row).def.attributes.iter().any(|attribute| attribute.name == "image_id"));
+    }
+}

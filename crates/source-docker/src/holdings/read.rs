@@ -3,7 +3,10 @@
 use collector_core::catalogue::ids::IMAGES_MAX;
 use serde_json::value::RawValue;
 
-use crate::json::{Faults, Object};
+use crate::{
+    json::{Faults, Object},
+    read::image_id,
+};
 
 /// Longest text of an image that becomes a label.
 const LABEL_CHARS_MAX: usize = 256;
@@ -90,7 +93,7 @@ fn image(entry: &RawValue) -> Option<Image> {
     let digest = first("RepoDigests").and_then(|name| Some(name.split_once('@')?.1.to_owned()));
     let cut = |text: String| text.chars().take(LABEL_CHARS_MAX).collect::<String>();
     Some(Image {
-        id: cut(entry.word("Id", &faults)?),
+        id: cut(image_id(entry.word("Id", &faults)?).to_string()),
         name: cut(first("RepoTags").unwrap_or_default()),
         digest: cut(digest.unwrap_or_default()),
         bytes: natural(&entry, "Size"),
@@ -179,6 +182,7 @@ mod tests {
     use test_support::engine::fixture;
 
     use super::*;
+    use crate::read::{self, Owner};
 
     fn sums_of(body: &str) -> Vec<(&'static str, u64, u64)> {
         let disks = disk(body).expect("an answer");
@@ -225,6 +229,37 @@ mod tests {
         assert_eq!(networks("[{},{},{}]"), Some(3));
         assert_eq!(networks("null"), Some(0));
         assert_eq!(networks("{}"), None);
+    }
+
+    /// However an engine spells them: with or without their algorithm, in its lists and for one container.
+    #[test]
+    fn containers_and_images_are_joined_by_the_same_id() {
+        let owner = Owner { engine: collector_core::Engine::Docker, uid: None };
+        for (engine, list, inspect) in [
+            ("before API 1.52", "engine-20.10/list.json", "engine-20.10/inspect-web.json"),
+            ("API 1.52", "engine-29/list.json", "engine-29/inspect-web.json"),
+            ("Podman", "podman/list.json", "podman/inspect-sick.json"),
+        ] {
+            let (list, inspect) = (fixture(list), fixture(inspect));
+            let told =
+                read::inspect(&inspect, &collector_core::ContainerId::new("x"), owner).expect("a container");
+            let id = told.container.image_id.expect("an image");
+            let bare = id.strip_prefix("sha256:").expect("an algorithm").to_owned();
+            for spelled in [&*id, &*bare] {
+                for list in [list.replace(&*id, spelled), list.clone()] {
+                    let listed = read::list(&list, owner).expect("a list").containers;
+                    assert!(
+                        listed.iter().any(|seen| seen.container.image_id.as_ref() == Some(&id)),
+                        "{engine}"
+                    );
+                }
+                let inspect = inspect.replace(&*id, spelled);
+                let asked = read::inspect(&inspect, &collector_core::ContainerId::new("x"), owner);
+                assert_eq!(asked.expect("a container").container.image_id.as_ref(), Some(&id), "{engine}");
+                let body = format!(r#"[{{"Id":"{spelled}","RepoTags":["app:1"],"Size":7}}]"#);
+                assert_eq!(images(&body).expect("a list")[0].id, *id, "{engine}");
+            }
+        }
     }
 
     #[test]
