@@ -228,6 +228,8 @@ fn unit(_: &Debian) -> Result<Checked> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use yaml_rust2::{Yaml, YamlLoader};
 
     use super::*;
@@ -296,15 +298,42 @@ mod tests {
     fn a_pipeline_of_the_collector_names_what_is_there() {
         let config = parse("deploy/compose/config/otel-collector.yaml");
         let pipelines = config["service"]["pipelines"].as_hash().expect("it has some");
-        assert_eq!(pipelines.len(), 2, "traces and metrics");
+        assert_eq!(pipelines.len(), 3, "traces, metrics, and what is counted of traces");
         for (name, pipeline) in pipelines {
             for kind in ["receivers", "processors", "exporters"] {
                 for part in pipeline[kind].as_vec().expect("a list") {
                     let part = part.as_str().expect("a name");
-                    assert!(!config[kind][part].is_badvalue(), "{name:?}: {kind} has no {part}");
+                    let connects = kind != "processors" && !config["connectors"][part].is_badvalue();
+                    assert!(!config[kind][part].is_badvalue() || connects, "{name:?}: {kind} has no {part}");
                 }
             }
         }
+    }
+
+    /// The alert SpanErrors is silent without them.
+    #[test]
+    fn spans_are_counted_by_the_collector_and_scraped() {
+        let config = parse("deploy/compose/config/otel-collector.yaml");
+        let has = |pipeline: &str, end: &str, part: &str| {
+            let parts = config["service"]["pipelines"][pipeline][end].as_vec().expect("a list");
+            assert!(parts.iter().any(|one| one.as_str() == Some(part)), "{pipeline} has no {part} as {end}");
+        };
+        has("traces", "exporters", "spanmetrics");
+        has("metrics/spans", "receivers", "spanmetrics");
+        has("metrics/spans", "exporters", "prometheus/spans");
+        let endpoint = config["exporters"]["prometheus/spans"]["endpoint"].as_str().expect("an address");
+        let wanted = endpoint.replace("0.0.0.0", "otel-collector");
+        let prometheus = parse("deploy/compose/config/prometheus.yml");
+        let jobs = prometheus["scrape_configs"].as_vec().expect("jobs");
+        let scrapes = |job: &Yaml| job["static_configs"][0]["targets"][0].as_str() == Some(&*wanted);
+        let job = jobs.iter().find(|job| scrapes(job)).unwrap_or_else(|| panic!("nobody scrapes {wanted}"));
+        let kept =
+            job["metric_relabel_configs"][0]["regex"].as_str().and_then(|regex| regex.strip_suffix(".*"));
+        let rules = include_str!("../../deploy/prometheus/rules/otlp_alerts.yml");
+        assert!(rules.contains(&format!("{}calls_total", kept.expect("it keeps some"))), "{kept:?}");
+        // The collector of few components has no connector that counts.
+        let image = &parse(compose::FILE)["services"]["otel-collector"]["image"];
+        assert!(image.as_str().is_some_and(|image| image.contains("-contrib:")), "{image:?}");
     }
 
     #[test]
@@ -383,7 +412,25 @@ mod tests {
         assert_eq!(provider["options"]["foldersFromFilesStructure"].as_bool(), Some(true));
         let path = provider["options"]["path"].as_str().expect("a directory");
         let mounts = compose["services"]["grafana"]["volumes"].as_vec().expect("some");
-        let wanted = format!("../../dashboards:{path}/OTLP:ro");
-        assert!(mounts.iter().any(|mount| mount.as_str() == Some(&*wanted)), "{wanted} is not mounted");
+        let mounted: BTreeSet<&str> = mounts
+            .iter()
+            .filter_map(Yaml::as_str)
+            .filter(|mount| mount.starts_with("../../dashboards"))
+            .collect();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards");
+        let files = std::fs::read_dir(&folder).expect("listed").map(|entry| entry.expect("listed").path());
+        let wanted: BTreeSet<String> = files
+            .filter(|file| file.extension().is_some_and(|end| end == "json"))
+            .map(|file| {
+                let text = std::fs::read_to_string(&file).expect("a dashboard");
+                let dashboard: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                let tags = dashboard["tags"].as_array().expect("tags");
+                let is_ours = tags.iter().any(|tag| tag == "containers");
+                let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+                let folder = if is_ours { "Containers" } else { "OTLP" };
+                format!("../../dashboards/{name}:{path}/{folder}/{name}:ro")
+            })
+            .collect();
+        assert_eq!(mounted, wanted.iter().map(String::as_str).collect());
     }
 }

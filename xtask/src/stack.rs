@@ -25,7 +25,7 @@ use crate::step::{Counts, Outcome};
 /// Where an OpenTelemetry Collector is that can be put into an image; `cargo xtask lab peers` builds one.
 const COLLECTOR_VARIABLE: &str = "CONTAINER_EXPORTER_PEER_OTELCOL";
 /// Of `deploy/compose/config/otel-collector.yaml`.
-const COLLECTOR_PARTS: &[&str] = &["otlp", "memory_limiter", "batch", "debug"];
+const COLLECTOR_PARTS: &[&str] = &["otlp", "memory_limiter", "batch", "spanmetrics", "debug", "prometheus"];
 
 /// Why the stack cannot be started here, and what to do; `None` if it can.
 pub(crate) fn obstacle() -> Option<String> {

@@ -180,9 +180,12 @@ fn collector(compose: &Compose) -> Result<String> {
         return Ok(format!(": left out, there is no collector; {} names one", super::COLLECTOR_VARIABLE));
     }
     let prometheus = compose.address("prometheus", 9090)?;
-    wait("both signals", || {
-        for name in ["otelcol_receiver_accepted_metric_points_total", "otelcol_receiver_accepted_spans_total"]
-        {
+    wait("both signals, and the spans as it counts them for the alert", || {
+        for name in [
+            "otelcol_receiver_accepted_metric_points_total",
+            "otelcol_receiver_accepted_spans_total",
+            "sum by (service_name, status_code) (traces_span_metrics_calls_total{job=\"otel-spans\"})",
+        ] {
             if query_vector(prometheus, &format!("{name} > 0"))?.is_empty() {
                 return Ok(Err(format!("{name} is not above 0")));
             }

@@ -91,7 +91,8 @@ fn span_errors() -> Alert {
         ON_SERVICE,
         Runbook::new(
             "More than 5 % of a service's spans have had the status `Error` for ten minutes. The OpenTelemetry Collector counts them, where its \
-             connector `spanmetrics` is in the pipeline and Prometheus scrapes what it makes; elsewhere this alert is silent.",
+             connector `spanmetrics` is in the pipeline and Prometheus scrapes what it makes, as `deploy/compose` has it; elsewhere this alert is \
+             silent.",
             "Requests fail: users see errors, or what calls the service tries again.",
             &[
                 Step::Query("Which operations fail, the most failing first.", || {
