@@ -4,7 +4,7 @@ mod scripted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use metric_schema::{MetricDef, Values, check_definition};
+use metric_schema::{Instrument, MetricDef, Origin, Values, check_definition};
 use prometheus::core::Collector as _;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{IntCounter, Registry};
@@ -230,4 +230,44 @@ fn everything_stands_beside_metrics_of_the_service_and_only_once() {
         assert_eq!(error, expect);
     }
     assert_eq!(own.desc().len(), 1);
+}
+
+/// Metrics that the semantic conventions (1.44) name and this crate has: name, instrument, unit.
+const CONVENTIONS: &[(&str, Instrument, &str)] = &[
+    ("otel.sdk.exporter.operation.duration", Instrument::Histogram, "s"),
+    ("otel.sdk.exporter.span.exported", Instrument::Counter, "{span}"),
+    ("otel.sdk.exporter.span.inflight", Instrument::UpDownCounter, "{span}"),
+    ("otel.sdk.processor.span.processed", Instrument::Counter, "{span}"),
+    ("otel.sdk.processor.span.queue.capacity", Instrument::UpDownCounter, "{span}"),
+    ("otel.sdk.processor.span.queue.size", Instrument::UpDownCounter, "{span}"),
+    ("otel.sdk.span.live", Instrument::UpDownCounter, "{span}"),
+    ("otel.sdk.span.started", Instrument::Counter, "{span}"),
+    ("process.cpu.time", Instrument::Counter, "s"),
+    ("process.memory.usage", Instrument::UpDownCounter, "By"),
+    ("process.memory.virtual", Instrument::UpDownCounter, "By"),
+    ("process.thread.count", Instrument::UpDownCounter, "{thread}"),
+    ("process.unix.file_descriptor.count", Instrument::UpDownCounter, "{file_descriptor}"),
+    ("process.uptime", Instrument::Gauge, "s"),
+];
+
+/// What leaves by OTLP in a namespace of OpenTelemetry's has its name, unit and instrument; nothing of ours stands there.
+#[test]
+fn names_of_the_conventions_are_used_as_they_are_meant() {
+    let mut found = BTreeSet::new();
+    for metric in catalogue::all().filter_map(|def| def.otel_metric().ok()) {
+        let known = CONVENTIONS.iter().find(|(name, ..)| *name == metric.name);
+        assert_eq!(known.is_some(), metric.origin == Origin::Convention, "{}", metric.name);
+        match known {
+            Some((name, instrument, unit)) => {
+                assert_eq!((metric.instrument, metric.unit.ucum()), (*instrument, *unit), "{name}");
+                found.insert(*name);
+            }
+            None => {
+                let is_theirs =
+                    ["otel.", "process.", "system."].iter().any(|space| metric.name.starts_with(space));
+                assert!(!is_theirs, "{}", metric.name);
+            }
+        }
+    }
+    assert_eq!(found, CONVENTIONS.iter().map(|(name, ..)| *name).collect());
 }

@@ -36,6 +36,63 @@ const CONVENTIONS: &[(&str, Instrument, &str, &[&str])] = {
     ]
 };
 
+/// The namespaces in which OpenTelemetry names metrics of what is measured here.
+const NAMESPACES: &[&str] = &["container", "hw", "k8s", "process", "system"];
+
+/// What of ours stands in those namespaces, as whole names or as namespaces within them, and why.
+const OURS: &[(&[&str], &str)] = &[
+    (
+        &["container.cpu", "container.cpuset", "container.spec"],
+        "of CPUs the conventions know time and use: no limits, throttling, bursts, waiting, and no configuration",
+    ),
+    (
+        &["container.memory", "container.hugetlb", "container.oom_events"],
+        "of memory the conventions know four sums and faults: no limits, parts, events, kills",
+    ),
+    (&["container.disk"], "the conventions know bytes; operations and merges are named beside them"),
+    (&["container.fs"], "io.cost and the age of a walk: nothing in the conventions is like them"),
+    (
+        &["container.filesystem", "container.mount", "container.log"],
+        "the conventions know bytes of the container's own file system: no inodes, no volumes, no log",
+    ),
+    (
+        &["container.network", "container.netstat", "container.sockstat", "container.nf_conntrack"],
+        "the conventions know bytes: no packets, errors, drops, sockets, nothing of TCP, UDP and IP",
+    ),
+    (&["container.pressure"], "the conventions have no pressure stall information"),
+    (
+        &["container.rdma", "container.misc", "container.dmem"],
+        "the conventions know none of these controllers",
+    ),
+    (
+        &[
+            "container.processes",
+            "container.threads",
+            "container.threads_max",
+            "container.threads_peak",
+            "container.pids_events",
+            "container.file_descriptors",
+            "container.sockets",
+            "container.tasks_state",
+            "container.ulimits_soft",
+        ],
+        "process.* is of one process that says who it is; these are of all that a container has",
+    ),
+    (&["container.gpu"], "hw.gpu.* is of the device, for all who use it"),
+    (
+        &[
+            "container.count",
+            "container.creation_time",
+            "container.engine_restarts",
+            "container.exit_code",
+            "container.finished_time",
+            "container.restarts",
+            "container.sample",
+        ],
+        "of a container's life the conventions know its uptime, and k8s.container.* is not of containers without Kubernetes",
+    ),
+];
+
 /// The metrics that leave, with the rows that are points of each.
 fn metrics() -> BTreeMap<&'static str, Vec<(OtelMetric, &'static Row)>> {
     let mut metrics: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -114,6 +171,27 @@ fn names_of_the_conventions_are_used_as_they_are_meant() {
         let known = CONVENTIONS.iter().any(|(known, ..)| *known == name);
         assert_eq!(known, rows[0].0.origin == Origin::Convention, "{name}");
     }
+}
+
+/// Whoever adds a row to a namespace of OpenTelemetry's says why it has no name there.
+#[test]
+fn names_beside_the_conventions_have_a_reason() {
+    let mut used = BTreeSet::new();
+    for (name, rows) in metrics() {
+        let namespace = name.split('.').next().expect("a word");
+        if rows[0].0.origin == Origin::Convention || !NAMESPACES.contains(&namespace) {
+            continue;
+        }
+        let holds = |within: &&&str| {
+            name.strip_prefix(**within).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let within: Vec<_> = OURS.iter().flat_map(|(names, _)| *names).filter(holds).collect();
+        assert_eq!(within.len(), 1, "{name}: which of {within:?} says why it is ours?");
+        used.extend(within);
+    }
+    let listed: BTreeSet<_> = OURS.iter().flat_map(|(names, _)| *names).collect();
+    assert_eq!(used, listed, "no row is called so");
+    assert!(OURS.iter().all(|(_, reason)| !reason.is_empty()));
 }
 
 /// A metric's name is no namespace of another's: `a.b` and `a.b.c` cannot both be drawn in a tree.
