@@ -138,7 +138,7 @@ export function Inside(props) {
     return <Kind {...props} />;
   }
   const isNewer = (panel.targets ?? []).some((target) => answerTo(target, recording) === undefined);
-  const why = isNewer ? 'newer than the recording' : 'No data';
+  const why = isNewer ? 'newer than the recording' : (panel.fieldConfig?.defaults?.noValue ?? 'No data');
   const text = Kind ? why : `a ${panel.type} cannot be drawn`;
   return <div style={{ width, height, display: 'grid', placeItems: 'center', color: theme.colors.text.secondary }}>{text}</div>;
 }

@@ -19,7 +19,10 @@ pub(super) fn dashboard(_: Profile) -> Dashboard {
     )
     .variable(Variable::new("project", "Project", info(), "compose_project"))
     .variable(Variable::new("service", "Service", info(), "compose_service"));
-    dashboard.section(Section::top(services())).section(Section::open("Use", use_over_time()))
+    dashboard
+        .section(Section::top(services()))
+        .section(Section::open("Use", use_over_time()))
+        .section(Section::collapsed("Containers", [containers()]))
 }
 
 /// A container's number as its service's: the containers of a service are added up.
@@ -45,6 +48,25 @@ fn services() -> Vec<Panel> {
         .query(Query::column(of_service(memory(ONE_CONTAINER)), "Memory", Shown::Bytes))
         .size(24, 9);
     vec![table]
+}
+
+/// From a service to its containers, each of which has a dashboard.
+fn containers() -> Panel {
+    let columns = &[
+        ("container_name", "Container"),
+        ("instance", "Instance"),
+        ("compose_project", "Project"),
+        ("compose_service", "Service"),
+    ];
+    let with_service = |expr: Expr| {
+        let by: Vec<_> = CONTAINER.iter().chain(SERVICE).copied().collect();
+        expr.with_info(ONE_CONTAINER, SERVICE, info().now()).sum_by(&by)
+    };
+    let named: Vec<_> = ONE_CONTAINER.iter().copied().chain(["container_name"]).collect();
+    let panel = Panel::table("Containers of the services", "A click shows a container alone.", columns)
+        .query(Query::column(with_service(cpu(&named)), "CPU, cores", Shown::Short))
+        .query(Query::column(with_service(memory(&named)), "Memory", Shown::Bytes));
+    row_to_container(panel).size(24, 12)
 }
 
 fn use_over_time() -> Vec<Panel> {

@@ -20,6 +20,7 @@ pub(super) fn dashboard(profile: Profile) -> Dashboard {
     with_events(dashboard)
         .section(Section::top(state()))
         .section(Section::open("Hosts", [hosts()]))
+        .section(Section::open("Not well", [not_well()]))
         .section(Section::open("Use", use_over_time(profile)))
         .section(Section::open("Most", most()))
         .section(Section::collapsed("Every container", [containers()]))
@@ -108,6 +109,21 @@ fn hosts() -> Panel {
         )
         .link("This host", link_to(uid::HOST, &[("instance", "__data.fields.Instance")]))
         .size(24, 5)
+}
+
+/// The counts above say that something is wrong, and this says what.
+fn not_well() -> Panel {
+    let restarts = metric(ids::RESTARTS).increase(Window::Fixed("1h")).sum_by(CONTAINER);
+    let kills = metric(ids::OOM_EVENTS).increase(DAY).sum_by(CONTAINER);
+    let panel = Panel::table(
+        "Containers that are not well",
+        "Unhealthy, started again in the last hour, or killed for want of memory in the last day; a click shows one alone.",
+        CONTAINER_COLUMNS,
+    )
+    .query(Query::column(unhealthy().max_by(CONTAINER), "Health", Shown::Plain).mappings(HEALTH))
+    .query(Query::column(restarts.gt(0.0), "Restarts, 1 h", Shown::Plain).steps(SOME_STEPS))
+    .query(Query::column(kills.gt(0.0), "OOM kills, 24 h", Shown::Plain).steps(ANY_STEPS));
+    row_to_container(panel).nothing("none").size(24, 6)
 }
 
 fn use_over_time(profile: Profile) -> Vec<Panel> {

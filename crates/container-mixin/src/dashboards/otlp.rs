@@ -5,7 +5,7 @@
 
 use metric_schema::MetricDef;
 use mixin::dashboard::{Dashboard, Panel, Query, Section, Shown};
-use mixin::{Expr, Profile, Series, Window};
+use mixin::{Expr, Metric, Profile, Series, Window};
 use runtime_metrics::catalogue::{
     self, BATCH_SIZE, EXPORT_ERRORS, EXPORT_LATENCY, QUEUE_SIZE, SPAN_DURATION, SPANS_CREATED,
     SPANS_EXPORTED, SYSTEM_CPU, SYSTEM_MEMORY,
@@ -13,6 +13,7 @@ use runtime_metrics::catalogue::{
 
 use super::parts::{CPU_STEPS, ERROR_STEPS, LATENCY_STEPS};
 use super::{TAG, uid};
+use crate::foreign::SPAN_CALLS;
 use crate::metric::runtime;
 
 const WINDOW: Window = Window::Fixed("5m");
@@ -85,26 +86,34 @@ fn eight() -> Vec<Panel> {
 
 fn requests() -> Vec<Panel> {
     const SERVICE: &[&str] = &["service_name", "span_kind"];
-    let failed = rate(&EXPORT_ERRORS).sum_by(TARGET).per(rate(&SPANS_EXPORTED).sum_by(TARGET));
+    let calls = Metric::of(&SPAN_CALLS);
+    let all = calls.rate(WINDOW).sum_by(&["service_name"]);
+    let failed = calls.select().eq("status_code", "STATUS_CODE_ERROR").rate(WINDOW).sum_by(&["service_name"]);
+    let lost = rate(&EXPORT_ERRORS).sum_by(TARGET).per(rate(&SPANS_EXPORTED).sum_by(TARGET));
     vec![
         Panel::graph("Rate", "Spans by service and kind: those of kind server are requests that it answers.")
             .query(Query::new(rate(&SPANS_CREATED).sum_by(SERVICE), "{service_name} {span_kind}"))
-            .shown(Shown::RequestsPerSecond)
-            .size(8, 8),
-        Panel::graph("Errors", "Share of spans that failed to be exported.")
-            .query(Query::new(failed, "{instance}"))
-            .shown(Shown::Ratio)
-            .steps(ERROR_STEPS)
-            .min(0.0)
-            .size(8, 8),
+            .shown(Shown::RequestsPerSecond),
+        Panel::graph(
+            "Errors",
+            "Share of spans with the status Error, as the OpenTelemetry Collector's connector spanmetrics counts them.",
+        )
+        .query(Query::new(failed.per(all), "{service_name}"))
+        .shown(Shown::Ratio)
+        .steps(ERROR_STEPS)
+        .min(0.0),
         Panel::graph("Duration", "The 95th percentile of how long spans took, by service and kind.")
             .query(Query::new(
                 runtime(&SPAN_DURATION).quantile_by(0.95, WINDOW, SERVICE),
                 "{service_name} {span_kind}",
             ))
             .shown(Shown::Seconds)
-            .steps(LATENCY_STEPS)
-            .size(8, 8),
+            .steps(LATENCY_STEPS),
+        Panel::graph("Not exported", "Share of spans that failed to be exported: the panels here miss them.")
+            .query(Query::new(lost, "{instance}"))
+            .shown(Shown::Ratio)
+            .steps(ERROR_STEPS)
+            .min(0.0),
     ]
 }
 

@@ -391,7 +391,7 @@ fn defaults(panel: &Panel) -> json::Defaults {
         max: panel.range.1,
         min: panel.range.0,
         // What a number never had is no fault of the query.
-        no_value: (panel.kind == Kind::Stat).then_some("n/a"),
+        no_value: panel.nothing.or((panel.kind == Kind::Stat).then_some("n/a")),
         thresholds: (panel.kind != Kind::Heatmap).then(|| thresholds(&panel.steps)),
         unit: Some(panel.shown.grafana()),
     }

@@ -140,6 +140,7 @@ pub struct Panel {
     /// Of a table: how many rows, sorted by which column.
     pub(crate) top: Option<(&'static str, u16)>,
     pub(crate) content: String,
+    pub(crate) nothing: Option<&'static str>,
 }
 
 impl Panel {
@@ -159,6 +160,7 @@ impl Panel {
             widths: Vec::new(),
             top: None,
             content: String::new(),
+            nothing: None,
         }
     }
 
@@ -277,6 +279,12 @@ impl Panel {
         for query in &mut self.queries {
             query.expr = change(query.expr.clone());
         }
+        self
+    }
+
+    /// What the panel says where its queries yield nothing: that may be good news.
+    pub const fn nothing(mut self, text: &'static str) -> Self {
+        self.nothing = Some(text);
         self
     }
 

@@ -47,7 +47,12 @@ pub(super) fn table(panel: &Panel, answered: &[Answered<'_>]) -> Result<Table, E
         };
         index.insert(field.clone(), panel.label_columns.len() + position);
         rename.insert(field, shown.title.to_owned());
-        overrides.push(column(shown.title, column_properties(shown)));
+        let mut properties = column_properties(shown);
+        // What the panel says where it is empty would be said in its cells, too.
+        if panel.nothing.is_some() {
+            properties.push(Property { id: "noValue", value: PropertyValue::Text("–") });
+        }
+        overrides.push(column(shown.title, properties));
     }
     let organize = json::TransformationOptions::Organize {
         exclude_by_name: exclude,

@@ -219,7 +219,8 @@ fn a_share_alone_is_read_at_a_glance_and_an_axis_begins_at_nothing() {
             Panel::graph("Share", "It.").query(share()).shown(Shown::Ratio),
             Panel::table("Shares", "All.", &[("box", "Box")])
                 .query(Query::column(of(&LOAD).now(), "Share", Shown::Ratio))
-                .width("Box", 90),
+                .width("Box", 90)
+                .nothing("none"),
         ])],
     );
     let defaults = |panel: usize| &json["panels"][panel]["fieldConfig"]["defaults"];
@@ -227,7 +228,9 @@ fn a_share_alone_is_read_at_a_glance_and_an_axis_begins_at_nothing() {
     assert_eq!((&defaults(1)["decimals"], &defaults(1)["custom"]["axisSoftMin"]), (&Value::Null, &json!(0)));
     let table = &json["panels"][2];
     assert_eq!(table["options"]["sortBy"], json!([{"desc": false, "displayName": "Box"}]));
+    assert_eq!(defaults(2)["noValue"], "none");
     let overrides = table["fieldConfig"]["overrides"].to_string();
+    assert!(overrides.contains(r#"{"id":"noValue","value":"–"}"#), "cells say less: {overrides}");
     assert!(overrides.contains(r#"{"id":"custom.width","value":90.0}"#), "{overrides}");
     assert!(overrides.contains(r#"{"id":"decimals","value":1.0}"#), "{overrides}");
 }
