@@ -6,6 +6,7 @@
 mod cgroups;
 mod elsewhere;
 mod engines;
+mod gpus;
 mod machine;
 mod proc;
 mod server;
@@ -111,6 +112,7 @@ fn examine_on(machine: &Machine<'_>, settings: &Settings) -> Report {
     let (of_cgroups, host) = cgroups::check(machine);
     findings.extend(of_cgroups);
     findings.extend(proc::check(machine, host.as_ref(), engine_answers));
+    findings.extend(gpus::check(machine, settings, host.as_ref()));
     findings.extend(server::check(machine, settings.server.listen));
     Report { findings }
 }

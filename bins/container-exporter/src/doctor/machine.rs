@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use cgroup_reader::Roots;
+use collector_core::Absence;
 use rustix::process::{Resource, getegid, geteuid, getgroups, getrlimit};
 use source_docker::Endpoint;
 
@@ -77,6 +78,8 @@ pub(super) struct Machine<'a> {
     /// Tries whether an inotify instance can be had.
     pub(super) inotify: &'a dyn Fn() -> io::Result<()>,
     pub(super) read_link: &'a dyn Fn(&Path) -> io::Result<PathBuf>,
+    /// Counts the GPUs, or says why it cannot; `None` where this build leaves them out.
+    pub(super) gpus: &'a dyn Fn() -> Option<Result<usize, Absence>>,
 }
 
 impl Machine<'static> {
@@ -107,8 +110,23 @@ impl Machine<'static> {
                 Ok(())
             },
             read_link: &|path| fs::read_link(path),
+            gpus: &gpus,
         }
     }
+}
+
+/// Asks the driver's library, which may take seconds to begin.
+#[cfg(feature = "gpu")]
+fn gpus() -> Option<Result<usize, Absence>> {
+    use collector_core::Accelerators;
+    let options = gpu_reader::Options { patience: PATIENCE_ELSEWHERE, ..gpu_reader::Options::default() };
+    Some(gpu_reader::NvidiaGpus::new(options).look().map(|gpus| gpus.len()))
+}
+
+/// This build leaves them out.
+#[cfg(not(feature = "gpu"))]
+const fn gpus() -> Option<Result<usize, Absence>> {
+    None
 }
 
 impl Machine<'_> {

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use cgroup_reader::Roots;
+use collector_core::Absence;
 use test_support::{Cgroups, Tree};
 
 use super::machine::{Answer, Elsewhere, Rights, ask};
@@ -41,6 +42,7 @@ struct Bench {
     livez: Tried,
     inotify: Option<ErrorKind>,
     net: Option<ErrorKind>,
+    gpus: Option<Result<usize, Absence>>,
     config: String,
     flags: Vec<FlagValue>,
 }
@@ -68,6 +70,7 @@ impl Bench {
             livez: Err(ErrorKind::ConnectionRefused),
             inotify: None,
             net: None,
+            gpus: Some(Err(Absence::NoLibrary)),
             config: String::new(),
             flags: Vec::new(),
         };
@@ -181,6 +184,7 @@ impl Bench {
             },
             inotify: &|| fails(self.inotify),
             read_link: &|_| fails(self.net).map(|()| PathBuf::from("net:[1]")),
+            gpus: &|| self.gpus,
         };
         examine_on(&machine, &settings)
     }
@@ -754,6 +758,60 @@ fn limits() {
     let fix = "| echo 'fs.inotify.max_user_instances = 512' | sudo tee -a /etc/sysctl.d/90-container-exporter.conf && sudo sysctl \
                --system";
     assert!(faults.ends_with(fix), "{faults}");
+}
+
+/// The bench's machine lacks the library: where the group is off, that is no fault.
+#[test]
+fn gpus() {
+    let check = |gpus, spoil: fn(&Bench), expect: &str| {
+        let wanted = |bench: &mut Bench| {
+            bench.config = "metrics.groups = [\"standard\", \"gpu\"]".to_owned();
+            bench.gpus = gpus;
+            spoil(bench);
+        };
+        check(wanted, expect);
+    };
+    check(Some(Ok(2)), |_| {}, "");
+    check(None, |_| {}, "");
+    check(
+        Some(Err(Absence::NoLibrary)),
+        |_| {},
+        "warning | gpus | libnvidia-ml.so.1 is not there, or not fit | install NVIDIA's driver with its tools: nvidia-smi must work here",
+    );
+    check(
+        Some(Err(Absence::NoLibrary)),
+        Bench::container,
+        "warning | gpus | libnvidia-ml.so.1 is not there, or not fit | start this container, of an image with glibc, with --gpus all -e \
+         NVIDIA_DRIVER_CAPABILITIES=utility",
+    );
+    check(
+        Some(Err(Absence::NoDriver)),
+        |_| {},
+        "warning | gpus | libnvidia-ml.so.1 is there, and the kernel's driver does not answer it, or is of another version | sudo \
+         modprobe nvidia; after an update of the driver a reboot; nvidia-smi must work on the host",
+    );
+    check(
+        Some(Err(Absence::PermissionDenied)),
+        Bench::container,
+        "warning | gpus | libnvidia-ml.so.1 is there, and its devices may not be used | start this container with --gpus all, or \
+         --device /dev/nvidiactl --device /dev/nvidia0 and so on",
+    );
+    check(
+        Some(Err(Absence::Timeout)),
+        |_| {},
+        "warning | gpus | libnvidia-ml.so.1 is there, and does not come back | sudo dmesg | grep -i xid shows a GPU that hangs; sudo \
+         systemctl start nvidia-persistenced, where it only starts slowly",
+    );
+    let mut bench = Bench::new();
+    bench.config = "metrics.groups = [\"all\"]".to_owned();
+    bench.gpus = Some(Ok(1));
+    assert!(
+        bench.report().to_string().contains("ok       gpus              libnvidia-ml.so.1 tells of 1 GPU\n")
+    );
+    bench.namespace("pid", 4_026_532_000);
+    bench.container();
+    let faults = bench.faults();
+    assert!(faults.contains("warning | gpus | the driver names processes by the host's numbers"), "{faults}");
 }
 
 #[test]
