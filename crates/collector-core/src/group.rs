@@ -1,135 +1,92 @@
 //! Groups: what can be switched on and off, and asked for by `?collect[]=`.
 
-/// A set of metrics that are read together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Group {
-    /// CPU time, throttling, shares and quota.
-    Cpu,
-    /// Cpuset, burst, and what else the kernel tells of CPU time.
-    CpuDetail,
-    /// Memory use, limits and events.
-    Memory,
-    /// What memory is made of, boundaries beside the limit, events of the cgroup itself, swap in full.
-    MemoryDetail,
-    /// Memory by node.
-    MemoryNuma,
-    /// Huge pages by size.
-    HugePages,
-    /// Block I/O by device.
-    Io,
-    /// Discards, io.cost and the limits that are set, by device.
-    IoDetail,
-    /// RDMA devices, the controller misc, device memory.
-    Resources,
-    /// Network by interface.
-    Network,
-    /// What a network namespace counts beside: protocols, errors, sockets by state.
-    NetworkDetail,
-    /// Processes and threads.
-    Pids,
-    /// Every process looked at: threads by state, zombies, descriptors, sockets, limits.
-    Processes,
-    /// Pressure stall information.
-    Pressure,
-    /// The writable layer.
-    Filesystem,
-    /// Volumes and bind mounts, the size of the log, how old what was walked is.
-    FilesystemDetail,
-    /// Graphics processors, by container and for the host.
-    Gpu,
+/// Makes [`Group`] of its one table: what a group is, its name, and whether pages have it without being asked.
+macro_rules! groups {
+    ($($(#[$doc:meta])+ $group:ident = $name:literal, $choice:ident;)+) => {
+        /// A set of metrics that are read together.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Group {
+            $($(#[$doc])+ $group,)+
+        }
+
+        impl Group {
+            /// Every group, in the order of the pages.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$group),+];
+
+            /// The name in configuration and in `?collect[]=`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$group => $name,)+
+                }
+            }
+
+            /// Whether pages have it without being asked: it is cheap, and answers what most people ask. The others are opt-in.
+            #[must_use]
+            pub const fn is_standard(self) -> bool {
+                match self {
+                    $(Self::$group => groups!(@ $choice),)+
+                }
+            }
+        }
+    };
+    (@ standard) => { true };
+    (@ opt_in) => { false };
+}
+
+groups! {
     /// State, health, start time, restarts: what the engine knows.
-    State,
+    State = "state", standard;
+    /// CPU time, throttling, shares and quota.
+    Cpu = "cpu", standard;
+    /// Cpuset, burst, and what else the kernel tells of CPU time.
+    CpuDetail = "cpu_detail", opt_in;
+    /// Memory use, limits and events.
+    Memory = "memory", standard;
+    /// What memory is made of, boundaries beside the limit, events of the cgroup itself, swap in full.
+    MemoryDetail = "memory_detail", opt_in;
+    /// Memory by node.
+    MemoryNuma = "memory_numa", opt_in;
+    /// Huge pages by size.
+    HugePages = "huge_pages", opt_in;
+    /// Block I/O by device.
+    Io = "io", standard;
+    /// Discards, io.cost and the limits that are set, by device.
+    IoDetail = "io_detail", opt_in;
+    /// RDMA devices, the controller misc, device memory.
+    Resources = "resources", opt_in;
+    /// Network by interface.
+    Network = "network", standard;
+    /// What a network namespace counts beside: protocols, errors, sockets by state.
+    NetworkDetail = "network_detail", opt_in;
+    /// Processes and threads.
+    Pids = "pids", standard;
+    /// Every process looked at: threads by state, zombies, descriptors, sockets, limits.
+    Processes = "processes", opt_in;
+    /// Pressure stall information.
+    Pressure = "pressure", standard;
+    /// The writable layer.
+    Filesystem = "filesystem", standard;
+    /// Volumes and bind mounts, the size of the log, how old what was walked is.
+    FilesystemDetail = "filesystem_detail", opt_in;
+    /// Graphics processors, by container and for the host.
+    Gpu = "gpu", opt_in;
     /// The host itself and what is counted over all containers.
-    Host,
+    Host = "host", standard;
     /// What engines hold beside containers: images, volumes, networks.
-    Engine,
+    Engine = "engine", opt_in;
     /// The disk space that engines say they use.
-    EngineDisk,
+    EngineDisk = "engine_disk", opt_in;
     /// The exporter itself.
-    Exporter,
+    Exporter = "exporter", standard;
 }
 
 impl Group {
-    /// Every group, in the order of the pages.
-    pub const ALL: [Self; 22] = [
-        Self::State,
-        Self::Cpu,
-        Self::CpuDetail,
-        Self::Memory,
-        Self::MemoryDetail,
-        Self::MemoryNuma,
-        Self::HugePages,
-        Self::Io,
-        Self::IoDetail,
-        Self::Resources,
-        Self::Network,
-        Self::NetworkDetail,
-        Self::Pids,
-        Self::Processes,
-        Self::Pressure,
-        Self::Filesystem,
-        Self::FilesystemDetail,
-        Self::Gpu,
-        Self::Host,
-        Self::Engine,
-        Self::EngineDisk,
-        Self::Exporter,
-    ];
-
-    /// The name in configuration and in `?collect[]=`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::CpuDetail => "cpu_detail",
-            Self::Memory => "memory",
-            Self::MemoryDetail => "memory_detail",
-            Self::MemoryNuma => "memory_numa",
-            Self::HugePages => "huge_pages",
-            Self::Io => "io",
-            Self::IoDetail => "io_detail",
-            Self::Resources => "resources",
-            Self::Network => "network",
-            Self::NetworkDetail => "network_detail",
-            Self::Pids => "pids",
-            Self::Processes => "processes",
-            Self::Pressure => "pressure",
-            Self::Filesystem => "filesystem",
-            Self::FilesystemDetail => "filesystem_detail",
-            Self::Gpu => "gpu",
-            Self::State => "state",
-            Self::Host => "host",
-            Self::Engine => "engine",
-            Self::EngineDisk => "engine_disk",
-            Self::Exporter => "exporter",
-        }
-    }
-
     /// The group of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|group| group.as_str() == name)
-    }
-
-    /// Whether pages have it without being asked: it is cheap, and answers what most people ask. The others are opt-in.
-    #[must_use]
-    pub const fn is_standard(self) -> bool {
-        !matches!(
-            self,
-            Self::CpuDetail
-                | Self::MemoryDetail
-                | Self::MemoryNuma
-                | Self::HugePages
-                | Self::IoDetail
-                | Self::Resources
-                | Self::NetworkDetail
-                | Self::Processes
-                | Self::FilesystemDetail
-                | Self::Gpu
-                | Self::Engine
-                | Self::EngineDisk
-        )
     }
 
     const fn bit(self) -> u32 {

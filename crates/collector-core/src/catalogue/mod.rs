@@ -369,6 +369,8 @@ pub struct Catalogue {
     standard_rows: usize,
     columns: [Vec<RowId>; Dimension::ALL.len()],
     column_of: Vec<Option<(Dimension, usize)>>,
+    /// The groups of containers' rows that stand in each table.
+    table_groups: [Groups; Dimension::ALL.len()],
 }
 
 impl Catalogue {
@@ -412,7 +414,12 @@ impl Catalogue {
             .collect();
         let container_rows = rows.iter().take_while(|row| row.entity == Entity::Container).count();
         let standard_rows = rows[..container_rows].iter().take_while(|row| row.group.is_standard()).count();
-        Self { rows, container_rows, standard_rows, columns, column_of }
+        let groups_of = |ids: &Vec<RowId>| {
+            let rows = ids.iter().map(|id| rows[id.index()]);
+            rows.filter(|row| row.entity == Entity::Container).map(|row| row.group).collect()
+        };
+        let table_groups = columns.each_ref().map(groups_of);
+        Self { rows, container_rows, standard_rows, columns, column_of, table_groups }
     }
 
     /// How many rows there are.
@@ -454,11 +461,9 @@ impl Catalogue {
 
     /// The tables that a container's rows of these groups stand in.
     pub fn container_tables(&self, groups: Groups) -> impl Iterator<Item = Dimension> + '_ {
-        let is_there = move |id: &RowId| {
-            let row = self.row(*id);
-            row.entity == Entity::Container && groups.has(row.group)
-        };
-        Dimension::ALL.into_iter().filter(move |dimension| self.columns(*dimension).iter().any(is_there))
+        let has_rows =
+            move |dimension: &Dimension| self.table_groups[*dimension as usize].and(groups) != Groups::NONE;
+        Dimension::ALL.into_iter().filter(has_rows)
     }
 
     /// The table and column of a row, where it is one.
