@@ -22,7 +22,8 @@ pub enum Absence {
     HostNetwork,
     /// The network belongs to another container, which has the numbers.
     SharedNetwork,
-    /// v1 block I/O: the kernel counts only on disks where a throttle rule was once set.
+    /// The kernel could count it and does not: v1 block I/O on disks where no throttle rule was ever set, waits of threads without
+    /// `CONFIG_SCHED_INFO`.
     NotCounted,
     /// The read did not end before the deadline.
     Timeout,

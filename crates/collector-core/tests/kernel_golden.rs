@@ -78,6 +78,7 @@ fn every_row_is_reached() {
                 | Source::PerFile(..)
                 | Source::Sampler
                 | Source::SamplerTable(_)
+                | Source::SamplerWatched
                 | Source::Derived(_)
         );
         let name = dump::name(row);

@@ -17,12 +17,15 @@ use std::{
 
 use cgroup_reader::Roots;
 use collector_core::{
-    Absence, Container, ContainerId, Engine, Group, Groups, KernelOptions, KernelSampler, Reading, Sample,
-    Sampler, State,
+    Absence, Container, ContainerId, Engine, Group, Groups, KernelOptions, KernelSampler, Probe, Reading,
+    Sample, Sampler, State,
     catalogue::{RowId, ids},
 };
 use kernel_support::{Machine, absent, reading};
-use nix::unistd::{Uid, setfsuid};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::{Pid, Uid, setfsuid},
+};
 use test_support::Tree;
 
 const GROUPS: Groups = Groups::NONE.with(Group::Processes);
@@ -46,15 +49,22 @@ fn lines(pids: &[u32]) -> String {
 
 /// What a sampler finds that sees this machine's `/proc`.
 fn sample(tree: &Tree) -> Sample {
+    sample_of(&mut *open(tree))
+}
+
+fn sample_of(probe: &mut dyn Probe) -> Sample {
+    let mut sample = Sample::of_container(Absence::NotCollected, GROUPS);
+    probe.sample(GROUPS, &mut sample).expect("the cgroup is there");
+    sample
+}
+
+fn open(tree: &Tree) -> Box<dyn Probe> {
     let mut options = KernelOptions::default();
     options.roots = Roots { cgroup: tree.path("sys/fs/cgroup"), proc: "/proc".into() };
     let sampler = KernelSampler::start(&options).expect("a host");
     let mut container = Container::new(ContainerId::new(&"d".repeat(64)), Engine::Docker, State::Running);
     container.cgroup = Some("/box".into());
-    let mut probe = sampler.open(&container, Arc::new(|_| {})).expect("a cgroup");
-    let mut sample = Sample::of_container(Absence::NotCollected, GROUPS);
-    probe.sample(GROUPS, &mut sample).expect("the cgroup is there");
-    sample
+    sampler.open(&container, Arc::new(|_| {})).expect("a cgroup")
 }
 
 /// Processes that end with the test.
@@ -290,4 +300,78 @@ fn descriptors_that_may_not_be_listed_are_absent() {
     }
     let states = [ids::TASKS_RUNNING, ids::TASKS_SLEEPING, ids::TASKS_UNINTERRUPTIBLE, ids::TASKS_STOPPED];
     assert!(states.into_iter().map(|row| int(&sample, row)).sum::<u64>() >= 1, "states need no rights");
+}
+
+const SCHEDSTAT: [RowId; 3] =
+    [ids::CPU_SCHEDSTAT_RUN, ids::CPU_SCHEDSTAT_RUNQUEUE, ids::CPU_SCHEDSTAT_RUN_PERIODS];
+
+/// The three numbers of a process's first thread; all 0 where the kernel does not count.
+fn schedstat(pid: u32) -> [u64; 3] {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).unwrap_or_default();
+    let mut words = text.split_whitespace().filter_map(|word| word.parse().ok());
+    [(); 3].map(|()| words.next().unwrap_or(0))
+}
+
+/// Two that want the same CPU wait for each other: what is added up between two looks lies between two readings of the kernel's
+/// own numbers, and goes on when one of them ends and another comes.
+#[test]
+#[expect(clippy::print_stderr, reason = "a skip is said")]
+fn waits_are_what_the_kernel_counts_between_looks() {
+    const BUSY: &str = "printf ready; while :; do :; done";
+    let ours = sched_getaffinity(Pid::from_raw(0)).expect("our own CPUs");
+    let cpu = (0..CpuSet::count()).find(|cpu| ours.is_set(*cpu).unwrap_or(false)).expect("one at least");
+    let busy = || {
+        let child = shell(BUSY, Stdio::null());
+        let mut one = CpuSet::new();
+        one.set(cpu).expect("a CPU of ours");
+        let pid = Pid::from_raw(child.id().try_into().expect("a pid"));
+        sched_setaffinity(pid, &one).expect("our own child");
+        child
+    };
+    let children = vec![busy(), busy()];
+    let pids = [children[0].id(), children[1].id()];
+    let mut ended = Ended(children);
+    if schedstat(pids[0]) == [0; 3] {
+        let in_ci = matches!(std::env::var("CI").as_deref(), Ok("true" | "1"));
+        assert!(!in_ci, "CI=true, and this kernel does not count how long threads wait");
+        return eprintln!(
+            "skipped: this kernel does not count how long threads wait: boot one with CONFIG_SCHED_INFO"
+        );
+    }
+    let tree = container(&pids);
+    let mut probe = open(&tree);
+    let now = |pids: &[u32]| {
+        let all = pids.iter().map(|pid| schedstat(*pid));
+        all.fold([0; 3], |sum, one| std::array::from_fn(|place| sum[place] + one[place]))
+    };
+    let mut look = || {
+        let sample = sample_of(&mut *probe);
+        SCHEDSTAT.map(|row| sample.get(row).as_u64().unwrap_or_else(|| panic!("{:?}", sample.get(row))))
+    };
+    let less =
+        |a: [u64; 3], b: [u64; 3]| std::array::from_fn::<_, 3, _>(|place| a[place].saturating_sub(b[place]));
+
+    let before = now(&pids);
+    assert_eq!(look(), [0; 3], "from the first look on");
+    let after = now(&pids);
+    await_that("both have run and waited", || less(now(&pids), after).iter().all(|number| *number > 0));
+    let least = less(now(&pids), after);
+    let seen = look();
+    let most = less(now(&pids), before);
+    for place in 0..3 {
+        assert!((least[place]..=most[place]).contains(&seen[place]), "{place}: {least:?} {seen:?} {most:?}");
+    }
+
+    // One ends, and what it did stays; one comes, and all that it did counts.
+    drop(Ended(vec![ended.0.remove(0)]));
+    ended.0.push(busy());
+    let pids = [pids[1], ended.0[1].id()];
+    tree.write("sys/fs/cgroup/box/cgroup.procs", lines(&pids[..1]));
+    tree.write("sys/fs/cgroup/box/nested/cgroup.procs", lines(&pids[1..]));
+    await_that("the new one has run", || schedstat(pids[1])[0] > 0);
+    let newcomer = schedstat(pids[1]);
+    let later = look();
+    for place in 0..3 {
+        assert!(later[place] >= seen[place] + newcomer[place], "{place}: {seen:?} {newcomer:?} {later:?}");
+    }
 }

@@ -79,7 +79,8 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
             | Source::PerKey(..)
             | Source::PerFile(..)
             | Source::Sampler
-            | Source::SamplerTable(_) => {
+            | Source::SamplerTable(_)
+            | Source::SamplerWatched => {
                 formula.unwrap_or_else(|| by_definition(row.def.instrument, row.def.unit))
             }
             _ => return None,

@@ -159,7 +159,11 @@ async fn every_row_of_the_kernel_is_filled() {
     for (id, row) in catalogue::get().iter() {
         let ours = matches!(
             row.source,
-            Source::Key(_) | Source::PerKey(..) | Source::Sampler | Source::SamplerTable(_)
+            Source::Key(_)
+                | Source::PerKey(..)
+                | Source::Sampler
+                | Source::SamplerTable(_)
+                | Source::SamplerWatched
         );
         let there = match row.entity {
             Entity::Container => {

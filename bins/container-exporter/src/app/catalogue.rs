@@ -112,6 +112,7 @@ fn source(row: &Row) -> String {
         Source::Derived(_) => "computed from other rows".to_owned(),
         Source::Engine(_) | Source::StateSet(_) | Source::Info(_) => "the engine".to_owned(),
         Source::SamplerTable(Dimension::Gpu) => "the GPU's library (NVML)".to_owned(),
+        Source::SamplerWatched => "`/proc/<pid>/task/<tid>/schedstat`, added up by the exporter".to_owned(),
         Source::Sampler | Source::SamplerTable(_) => "several kernel files".to_owned(),
         Source::Collector | Source::CollectorTable(_) => "kept by the exporter".to_owned(),
         _ => String::new(),

@@ -47,6 +47,7 @@ const MAY_BE_ABSENT: &[(&str, &str)] = &[
     ("container_memory_workingset_refault_", "old kernels do not count it"),
     ("container_cpu_cfs_burst", "old kernels do not count it"),
     ("traces_span_metrics_", "no collector counts spans here"),
+    ("container_cpu_schedstat_", "the kernel may not count how long threads wait"),
     ("tokio_task_", "the exporter watches no task by itself"),
     ("container_exporter_containers_dropped", "nothing is dropped"),
     ("container_exporter_http_refused_total", "nothing was refused"),

@@ -34,6 +34,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "container_memory_numa_pages",
         "cAdvisor's name for container_memory_numa_bytes: collector-core's kernel_golden.rs",
     ),
+    ("container_cpu_schedstat_run_seconds_total", WAITS),
+    ("container_cpu_schedstat_runqueue_seconds_total", WAITS),
+    ("container_cpu_schedstat_run_periods_total", WAITS),
     ("container_fs_inodes_free", "kept for some seconds: filesystem.rs"),
     ("container_fs_usage_bytes", "found by a walk: filesystem.rs"),
     ("container_gpu_memory_usage_bytes", GPUS),
@@ -72,6 +75,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// The kernel does not know them.
 const MOUNTS: &str = "found by a walk over a volume or bind mount: filesystem.rs";
+const WAITS: &str =
+    "counted from the first scrape on: waits_for_a_cpu_rise_as_the_kernel_counts_them, in processes.rs";
 const GPUS: &str = "with a library in the place of NVIDIA's: crates/gpu-reader/tests/stand_in.rs";
 
 /// Work that leaves something in most files, in the file system and on the loopback.

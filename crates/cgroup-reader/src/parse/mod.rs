@@ -13,7 +13,7 @@ mod table;
 pub use cpu_list::{cpu_count, cpu_list};
 pub use mountinfo::{Mount, mountinfo};
 pub use network::{Socket, hex_column, named_pair, protocol_pair, socket};
-pub use process::{Task, TaskState, limits, start_ticks, task};
+pub use process::{Task, TaskState, limits, schedstat, start_ticks, task};
 pub use table::{DISKSTATS_COLUMNS, NET_DEV_COLUMNS, diskstats, nested, net_dev, numa_stat, pairs};
 
 use crate::key::{PsiLine, Scale, Units};

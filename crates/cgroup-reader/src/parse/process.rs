@@ -1,4 +1,4 @@
-//! `/proc/<pid>/stat` and `/proc/<pid>/limits`.
+//! `/proc/<pid>/stat`, `schedstat` and `limits`.
 
 use super::{Malformed, lines, number, words};
 use crate::slot::{Absence, Slot};
@@ -62,6 +62,16 @@ pub fn task(stat: &[u8]) -> Result<Task, Malformed> {
     Ok(Task { state, threads: words.nth(16).ok_or(Malformed).and_then(number)? })
 }
 
+/// What `/proc/<pid>/schedstat` says of a thread: nanoseconds on a CPU, nanoseconds that it waited for one, times that it got one.
+///
+/// # Errors
+/// [`Malformed`] if there are not three numbers.
+pub fn schedstat(bytes: &[u8]) -> Result<[u64; 3], Malformed> {
+    let mut words = words(bytes);
+    let mut next = || words.next().ok_or(Malformed).and_then(number);
+    Ok([next()?, next()?, next()?])
+}
+
 /// Where the kernel's table has its second column.
 const LIMIT_NAME_BYTES: usize = 25;
 
@@ -123,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn times_of_a_thread() {
+        assert_eq!(schedstat(b"1200 63904 7\n"), Ok([1200, 63_904, 7]));
+        for bad in [&b""[..], b"1 2\n", b"1 x 3\n"] {
+            assert_eq!(schedstat(bad), Err(Malformed));
+        }
+    }
+
+    #[test]
     fn soft_limits() {
         let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
             Max cpu time              unlimited            unlimited            seconds   \n\
@@ -144,7 +162,7 @@ mod tests {
 
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (start_ticks(&bytes), task(&bytes), limits(&bytes).count());
+            let _ = (start_ticks(&bytes), task(&bytes), schedstat(&bytes), limits(&bytes).count());
         }
     }
 }

@@ -220,6 +220,9 @@ pub enum Source {
     Sampler,
     /// As `Sampler`, by device or the like.
     SamplerTable(Dimension),
+    /// As `Sampler`, counted since the sampler opened the container: the collector goes on with the sum where another run, or another
+    /// look of its own, begins anew.
+    SamplerWatched,
     /// Kept by the collector while it watches.
     Collector,
     /// As `Collector`, by outcome, source or the like.
@@ -288,7 +291,9 @@ impl Row {
     #[must_use]
     pub const fn birth(&self) -> Birth {
         match (self.entity, &self.source) {
-            (Entity::Container, Source::Collector | Source::CollectorTable(_)) => Birth::FirstSeen,
+            (Entity::Container, Source::Collector | Source::CollectorTable(_) | Source::SamplerWatched) => {
+                Birth::FirstSeen
+            }
             (Entity::Container, _) => Birth::Run,
             (_, Source::Collector | Source::CollectorTable(_)) => Birth::Watch,
             _ => Birth::Unknown,

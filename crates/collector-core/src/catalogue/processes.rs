@@ -11,7 +11,8 @@ const G: &str = Group::Processes.as_str();
 /// The constants of this file.
 pub(super) mod ids {
     pub use super::{
-        FILE_DESCRIPTORS, PIDS_EVENTS_MAX, PROCESSES, SOCKETS, TASKS_RUNNING, TASKS_SLEEPING, TASKS_STOPPED,
+        CPU_SCHEDSTAT_RUN, CPU_SCHEDSTAT_RUN_PERIODS, CPU_SCHEDSTAT_RUNQUEUE, FILE_DESCRIPTORS,
+        PIDS_EVENTS_MAX, PROCESSES, SOCKETS, TASKS_RUNNING, TASKS_SLEEPING, TASKS_STOPPED,
         TASKS_UNINTERRUPTIBLE, TASKS_ZOMBIE, THREADS_PEAK, ULIMIT_ADDRESS_SPACE, ULIMIT_CORE_FILE_SIZE,
         ULIMIT_CPU_TIME, ULIMIT_DATA_SIZE, ULIMIT_FILE_LOCKS, ULIMIT_FILE_SIZE, ULIMIT_LOCKED_MEMORY,
         ULIMIT_MSGQUEUE_SIZE, ULIMIT_NICE_PRIORITY, ULIMIT_OPEN_FILES, ULIMIT_PENDING_SIGNALS,
@@ -64,6 +65,16 @@ macro_rules! ulimit {
     };
 }
 
+macro_rules! schedstat {
+    ($name:literal, $unit:expr, $cadvisor:literal, $help:literal) => {
+        Row::container(
+            Group::Processes,
+            MetricDef::counter($name, $unit, G, $help).aliased(cadvisor!($cadvisor)),
+            Source::SamplerWatched,
+        )
+    };
+}
+
 rows! { super::cpu_detail::END;
     PROCESSES = Row::container(Group::Processes,
         MetricDef::up_down("container.processes", Unit::Count("{process}"), G,
@@ -109,6 +120,12 @@ rows! { super::cpu_detail::END;
         MetricDef::counter("container.pids_events.max", Unit::Count("{event}"), G,
             "Times that a fork was refused because the limit of threads and processes was reached."),
         Source::Key(SourceKey::same(At::key(Pids, "pids.events", "max", Scale::One))));
+    CPU_SCHEDSTAT_RUN = schedstat!("container.cpu.schedstat_run", Unit::Seconds, "container_cpu_schedstat_run_seconds_total",
+        "Time on a CPU of the threads whose waits container_cpu_schedstat_runqueue_seconds_total tells: less than the container's CPU time by what ended unseen.");
+    CPU_SCHEDSTAT_RUNQUEUE = schedstat!("container.cpu.schedstat_runqueue", Unit::Seconds, "container_cpu_schedstat_runqueue_seconds_total",
+        "Time that threads could run and waited for a CPU, counted from the first look on; without what a thread waited between the last look and its end.");
+    CPU_SCHEDSTAT_RUN_PERIODS = schedstat!("container.cpu.schedstat_run_periods", Unit::Count("{period}"), "container_cpu_schedstat_run_periods_total",
+        "Times that those threads got a CPU.");
 }
 
 /// Rows of soft limits by the kernel's word for them.

@@ -39,6 +39,7 @@ static FROM_KERNEL: LazyLock<Vec<(Group, RowId, Option<Dimension>)>> = LazyLock:
                 | Source::PerFile(..)
                 | Source::Sampler
                 | Source::SamplerTable(_)
+                | Source::SamplerWatched
         )
     };
     let rows = catalogue::get().iter();

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, TryLockError, Weak,
+        Arc, LazyLock, Mutex, TryLockError, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime},
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal, State, Value,
-    catalogue::{self, Inputs, Source, ids},
+    catalogue::{self, Inputs, RowId, Source, ids},
     cpu::{CpuReading, CpuWindow, Monotonic},
 };
 
@@ -41,6 +41,8 @@ struct EntryState {
     oom_events: u64,
     /// The engine spoke of an OOM kill before it told that the container runs: that takes an inspect, a hint does not.
     early_hint: bool,
+    /// By row of [`WATCHED`]: what the open probe counts, and the sum over all of them. Empty while nobody asks.
+    watched: Vec<(Follower, u64)>,
     current: Run,
 }
 
@@ -103,6 +105,12 @@ struct ProbeSlot {
     failed: Option<(Absence, Instant)>,
 }
 
+/// Rows that a sampler counts since it opened a container, and that go on over its runs.
+static WATCHED: LazyLock<Vec<RowId>> = LazyLock::new(|| {
+    let rows = catalogue::get().iter();
+    rows.filter(|(_, row)| matches!(row.source, Source::SamplerWatched)).map(|(id, _)| id).collect()
+});
+
 /// A failed open is tried again after this time.
 const OPEN_AGAIN: Duration = Duration::from_secs(5);
 
@@ -140,6 +148,7 @@ impl Entry {
                 restarts: 0,
                 oom_events: 0,
                 early_hint: false,
+                watched: Vec::new(),
                 current,
             }),
             probe: Mutex::default(),
@@ -305,7 +314,11 @@ impl Entry {
             }
             match shared.sampler.open(&container, self.on_signal(run, shared)) {
                 Ok(probe) => {
-                    lock(&self.state).note_kills_around(run, probe.oom_kills_around(), shared);
+                    let mut state = lock(&self.state);
+                    // It counts from its first look on.
+                    state.watched.iter_mut().for_each(|(follower, _)| *follower = Follower::born());
+                    state.note_kills_around(run, probe.oom_kills_around(), shared);
+                    drop(state);
                     slot.probe = Some(probe);
                 }
                 Err(reason) => {
@@ -348,6 +361,7 @@ impl Entry {
         }
         let now = Monotonic::new(taken.saturating_duration_since(shared.started));
         let mut state = lock(&self.state);
+        state.add_up(sample);
         if state.run != run {
             return;
         }
@@ -419,6 +433,21 @@ impl Entry {
 }
 
 impl EntryState {
+    /// Puts sums in the place of what the open probe counted.
+    fn add_up(&mut self, sample: &mut Sample) {
+        for (place, row) in WATCHED.iter().enumerate() {
+            let Reading::Value(value) = sample.get(*row) else { continue };
+            let (Value::Int(now) | Value::Nanos(now)) = value else { continue };
+            if self.watched.is_empty() {
+                self.watched = vec![(Follower::born(), 0); WATCHED.len()];
+            }
+            let (follower, sum) = &mut self.watched[place];
+            *sum += follower.read(now);
+            let sum = if matches!(value, Value::Nanos(_)) { Value::Nanos(*sum) } else { Value::Int(*sum) };
+            sample.set(*row, Reading::Value(sum));
+        }
+    }
+
     /// Counts kills that the kernel tells of. Those that stood on the engine's word are among them.
     fn count_kills(&mut self, rise: u64, shared: &Shared) {
         let more = rise.saturating_sub(self.current.oom_assumed);

@@ -119,6 +119,8 @@ struct Numbers {
     /// Its parent's.
     around: Option<u64>,
     gone: bool,
+    /// Nanoseconds that its threads have waited since it was opened.
+    waited: Option<u64>,
     /// Only its CPU time can still be read.
     memory_gone: bool,
     /// Why it cannot be opened.
@@ -212,6 +214,9 @@ impl Probe for PlayedProbe {
         if numbers.memory_gone {
             out.set(ids::MEMORY_EVENTS_OOM_KILL, Reading::Absent(Absence::NotRunning));
             return Err(Gone);
+        }
+        if let Some(waited) = numbers.waited.filter(|_| groups.has(Group::Processes)) {
+            out.set(ids::CPU_SCHEDSTAT_RUNQUEUE, Reading::Value(Value::Nanos(waited)));
         }
         if groups.has(Group::Memory) {
             for (row, value) in

@@ -22,6 +22,7 @@ mod probe;
 mod processes;
 mod reason;
 mod root;
+mod schedstat;
 mod sockets;
 mod tree;
 mod walk;

@@ -20,7 +20,9 @@ use super::{
     mounts::Mounts,
     network::Membership,
     plan::{Columns, PlanSet},
-    processes, sockets,
+    processes,
+    schedstat::Schedstat,
+    sockets,
 };
 use crate::{
     Absence, Entry, Gone, Group, Groups, Probe, Reading, Sample,
@@ -48,6 +50,7 @@ pub(super) struct KernelProbe {
     mounts: Mounts,
     plan: Option<(Groups, Arc<PlanSet>)>,
     slow: Option<Slow>,
+    schedstat: Schedstat,
 }
 
 /// Whether somebody sees the container's end.
@@ -94,6 +97,7 @@ impl KernelProbe {
             mounts,
             plan: None,
             slow: None,
+            schedstat: Schedstat::default(),
         }
     }
 
@@ -307,7 +311,7 @@ impl Probe for KernelProbe {
         }
         if groups.has(Group::Processes) {
             let (directories, init) = (self.handle.directories(), self.handle.process());
-            processes::fill(&shared.host, directories, init, &shared.allowance, out);
+            processes::fill(&shared.host, directories, init, &shared.allowance, &mut self.schedstat, out);
         }
         if groups.has(Group::FilesystemDetail) {
             self.mounts.fill(&shared.host, &shared.file_systems.places, &shared.walker, out);

@@ -1,6 +1,6 @@
-//! A look into every process of a container: threads by state, zombies, descriptors, sockets, limits.
+//! A look into every process of a container: threads by state, how long they waited, zombies, descriptors, sockets, limits.
 //!
-//! It costs some ten system calls for each process and two more for each thread and descriptor, so it is bounded: by
+//! It costs some fifteen system calls for each process and some more for each thread and descriptor, so it is bounded: by
 //! numbers for one container, and by time for all of them. What is past a bound is absent as [`Absence::TooMany`], each number
 //! by itself: of a container with 50,000 threads the processes and their descriptors are still known.
 //!
@@ -23,9 +23,10 @@ use cgroup_reader::{
 use super::{
     lock,
     reason::{is_gone, reason},
+    schedstat::Schedstat,
 };
 use crate::{
-    Absence, Reading, Sample,
+    Absence, Reading, Sample, Value,
     catalogue::{RowId, ULIMITS, ids},
 };
 
@@ -84,10 +85,12 @@ pub(super) fn fill(
     directories: &Directories,
     init: Option<Process>,
     allowance: &Allowance,
+    schedstat: &mut Schedstat,
     out: &mut Sample,
 ) {
     let began = Instant::now();
     limits(host, init, out);
+    schedstat.begin();
     let mut look = Look {
         proc: &host.roots().proc,
         until: allowance.until(began),
@@ -96,6 +99,8 @@ pub(super) fn fill(
         states: Ok([0; 5]),
         zombies: Ok(0),
         descriptors: Ok((0, 0)),
+        schedstat,
+        waits: Ok(()),
     };
     match pids(host, directories, &mut look.bytes) {
         Ok(pids) => {
@@ -121,6 +126,10 @@ const STATES: [RowId; 5] = [
 ];
 const ZOMBIE: usize = 4;
 
+/// The rows of [`Schedstat`]'s sums, in their order.
+const SCHEDSTAT: [RowId; 3] =
+    [ids::CPU_SCHEDSTAT_RUN, ids::CPU_SCHEDSTAT_RUNQUEUE, ids::CPU_SCHEDSTAT_RUN_PERIODS];
+
 /// A look into processes, and what it has found so far: each number until there is a reason for none.
 struct Look<'a> {
     proc: &'a Path,
@@ -135,6 +144,9 @@ struct Look<'a> {
     zombies: Result<u64, Absence>,
     /// Descriptors, and the sockets among them.
     descriptors: Result<(u64, u64), Absence>,
+    schedstat: &'a mut Schedstat,
+    /// Whether every thread's times could be noted there.
+    waits: Result<(), Absence>,
 }
 
 impl Look<'_> {
@@ -162,6 +174,14 @@ impl Look<'_> {
         self.states = self.states.and(Err(reason));
         self.zombies = self.zombies.and(Err(reason));
         self.descriptors = self.descriptors.and(Err(reason));
+        self.waits = self.waits.and(Err(reason));
+    }
+
+    /// What is told thread by thread is not known of all.
+    fn give_up_threads(&mut self, reason: Absence) {
+        self.states = self.states.and(Err(reason));
+        self.zombies = self.zombies.and(Err(reason));
+        self.waits = self.waits.and(Err(reason));
     }
 
     fn is_over(&self) -> bool {
@@ -173,22 +193,18 @@ impl Look<'_> {
         read(&directory.join("stat"), &mut self.bytes)?;
         match parse::task(&self.bytes) {
             Ok(task) => self.threads(&directory, task, pids)?,
-            Err(_) => {
-                self.states = self.states.and(Err(Absence::Malformed));
-                self.zombies = self.zombies.and(Err(Absence::Malformed));
-            }
+            Err(_) => self.give_up_threads(Absence::Malformed),
         }
         self.descriptors(&directory);
         Ok(())
     }
 
     fn threads(&mut self, directory: &Path, task: parse::Task, pids: &[u32]) -> io::Result<()> {
-        if self.states.is_err() && self.zombies.is_err() {
+        if self.states.is_err() && self.zombies.is_err() && self.waits.is_err() {
             return Ok(());
         }
         if self.tasks.saturating_add(task.threads) > TASKS_MAX {
-            self.states = self.states.and(Err(Absence::TooMany));
-            self.zombies = self.zombies.and(Err(Absence::TooMany));
+            self.give_up_threads(Absence::TooMany);
             return Ok(());
         }
         let tasks = directory.join("task");
@@ -196,21 +212,24 @@ impl Look<'_> {
             self.tasks += 1;
             self.count(task.state);
             let only = tasks.join(directory.file_name().unwrap_or_default());
+            self.waits(&only);
             self.children(&only, pids);
             return Ok(());
         }
         for thread in fs::read_dir(tasks)? {
             self.tasks += 1;
             if self.tasks > TASKS_MAX || self.is_over() {
-                self.states = self.states.and(Err(Absence::TooMany));
-                self.zombies = self.zombies.and(Err(Absence::TooMany));
+                self.give_up_threads(Absence::TooMany);
                 return Ok(());
             }
             let thread = thread?.path();
             match read(&thread.join("stat"), &mut self.bytes) {
                 Ok(()) => match parse::task(&self.bytes) {
-                    Ok(task) => self.count(task.state),
-                    Err(_) => self.states = self.states.and(Err(Absence::Malformed)),
+                    Ok(task) => {
+                        self.count(task.state);
+                        self.waits(&thread);
+                    }
+                    Err(_) => self.give_up_threads(Absence::Malformed),
                 },
                 Err(error) if is_gone(&error) => continue,
                 Err(error) => return Err(error),
@@ -231,6 +250,31 @@ impl Look<'_> {
             TaskState::Zombie => states[ZOMBIE] += 1,
             TaskState::Dead => {}
         }
+    }
+
+    /// Notes how long a thread ran and waited. Its `stat` was read last.
+    fn waits(&mut self, thread: &Path) {
+        if self.waits.is_err() {
+            return;
+        }
+        let tid = thread.file_name().and_then(|name| name.to_str()?.parse().ok());
+        let (Some(tid), Ok(start_ticks)) = (tid, parse::start_ticks(&self.bytes)) else {
+            self.waits = Err(Absence::Malformed);
+            return;
+        };
+        self.waits = match read(&thread.join("schedstat"), &mut self.bytes) {
+            Ok(()) => match parse::schedstat(&self.bytes) {
+                Ok(times) => {
+                    self.schedstat.see(tid, start_ticks, times);
+                    Ok(())
+                }
+                Err(_) => Err(Absence::Malformed),
+            },
+            // The kernel has no such file, or the thread is gone.
+            Err(error) if is_gone(&error) && thread.exists() => Err(Absence::NoFile),
+            Err(error) if is_gone(&error) => Ok(()),
+            Err(error) => Err(reason(&error)),
+        };
     }
 
     /// Zombies among the children of one thread. Whoever is in the list lives, or is a first thread that ended early.
@@ -297,7 +341,16 @@ impl Look<'_> {
         Ok(Some((all, sockets)))
     }
 
-    fn fill(&self, out: &mut Sample) {
+    fn fill(&mut self, out: &mut Sample) {
+        let waits = self.waits.and_then(|()| self.schedstat.finish());
+        let readings = match waits {
+            Ok([run, waited, periods]) => {
+                let [run, waited] = [run, waited].map(|nanos| Reading::Value(Value::Nanos(nanos)));
+                [run, waited, Reading::int(periods)]
+            }
+            Err(reason) => [Reading::Absent(reason); 3],
+        };
+        SCHEDSTAT.into_iter().zip(readings).for_each(|(row, reading)| out.set(row, reading));
         for (place, row) in STATES.into_iter().enumerate() {
             let found = match (self.states, self.zombies) {
                 (Ok(states), Ok(zombies)) if place == ZOMBIE => Ok(states[ZOMBIE] + zombies),
@@ -425,6 +478,7 @@ mod tests {
 
     #[test]
     fn without_time_nothing_is_looked_at() {
+        let mut schedstat = Schedstat::default();
         let mut look = Look {
             proc: Path::new("/proc"),
             until: None,
@@ -433,10 +487,13 @@ mod tests {
             states: Ok([0; 5]),
             zombies: Ok(0),
             descriptors: Ok((0, 0)),
+            schedstat: &mut schedstat,
+            waits: Ok(()),
         };
         look.all(&[std::process::id()]);
         assert_eq!(look.states, Err(Absence::TooMany));
         assert_eq!(look.zombies, Err(Absence::TooMany));
         assert_eq!(look.descriptors, Err(Absence::TooMany));
+        assert_eq!(look.waits, Err(Absence::TooMany));
     }
 }

@@ -344,7 +344,8 @@ impl Oracle {
     }
 
     fn start(&self, row: &Row, one: Option<&ContainerSample>, snapshot: &Snapshot) -> u64 {
-        let watched = matches!(row.source, Source::Collector | Source::CollectorTable(_));
+        let watched =
+            matches!(row.source, Source::Collector | Source::CollectorTable(_) | Source::SamplerWatched);
         let at = match (one, watched) {
             (Some(one), true) => Some(one.first_seen),
             (Some(one), false) => one.container.started_at,

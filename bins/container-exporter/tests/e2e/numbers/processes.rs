@@ -9,7 +9,7 @@ use super::table::{
     Kind::{Counter, Gauge},
     Reading, Row, pids,
 };
-use crate::harness::{Kernel, Scope, key};
+use crate::harness::{Kernel, Scope, await_until, key};
 
 /// Those with one value for a container.
 pub(super) const ROWS: &[Row] = &[
@@ -27,6 +27,10 @@ pub(super) const ROWS: &[Row] = &[
 
 const STATES: &str = "container_tasks_state";
 const LIMITS: &str = "container_ulimits_soft";
+
+const WAITED: &str = "container_cpu_schedstat_runqueue_seconds_total";
+const RAN: &str = "container_cpu_schedstat_run_seconds_total";
+const PERIODS: &str = "container_cpu_schedstat_run_periods_total";
 
 /// Those with several.
 pub(super) const FAMILIES: [&str; 2] = [STATES, LIMITS];
@@ -113,4 +117,51 @@ fn zombies_stopped_processes_limits_and_refused_forks_show() {
     let page = exporter.scrape_at("/metrics?collect[]=pids");
     assert_eq!(page.of("container_processes", &container.name), None, "it was not asked for");
     assert!(page.of("container_threads", &container.name).is_some());
+}
+
+/// Seconds on a CPU, seconds waiting for one, and how often one was had, of all threads of the container now.
+fn schedstat(kernel: &Kernel) -> [f64; 3] {
+    let tasks =
+        processes(kernel).into_iter().flat_map(|pid| list(&PathBuf::from(format!("/proc/{pid}/task"))));
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.join("schedstat")).ok());
+    texts.fold([0.0; 3], |sum, text| {
+        let mut words = text.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+        let [ran, waited, periods] = [(); 3].map(|()| words.next().unwrap_or(0.0));
+        [sum[0] + ran / 1e9, sum[1] + waited / 1e9, sum[2] + periods]
+    })
+}
+
+/// Three threads that want half a CPU wait for it and for each other: what the counters rise by lies between two readings of
+/// the kernel's own numbers.
+#[test]
+fn waits_for_a_cpu_rise_as_the_kernel_counts_them() {
+    const ALL: [&str; 3] = [RAN, WAITED, PERIODS];
+    let Some(scope) = Scope::new("waits") else { return };
+    let busy = "while :; do :; done";
+    let container = scope.run("busy", &["--cpus", "0.5"], &format!("({busy}) & ({busy}) & {busy}"));
+    let kernel = container.kernel();
+    await_until("three processes run", || (processes(&kernel).len() >= 3).then_some(()));
+    let exporter = scope.exporter().start();
+    let page = exporter.await_container(&container.name);
+    if schedstat(&kernel)[2] == 0.0 {
+        assert_eq!(page.of(WAITED, &container.name), None, "zeros of a kernel that does not count");
+        assert!(page.absent("processes", "not_counted") + page.absent("processes", "no_file") > 0.0);
+        return;
+    }
+    let scrape = || {
+        let before = schedstat(&kernel);
+        let page = exporter.scrape();
+        let of = |name| page.of(name, &container.name).unwrap_or_else(|| panic!("no {name}"));
+        (before, ALL.map(of), schedstat(&kernel))
+    };
+    let first = scrape();
+    await_until("they have waited", || (schedstat(&kernel)[1] > first.2[1] + 0.2).then_some(()));
+    let last = scrape();
+    for (place, name) in ALL.into_iter().enumerate() {
+        let rise = last.1[place] - first.1[place];
+        let (least, most) = (last.0[place] - first.2[place], last.2[place] - first.0[place]);
+        // Seconds have nine digits on the page, and sums of them are not exact.
+        assert!(least - 1e-6 <= rise && rise <= most + 1e-6, "{name}: {rise} is not within {least}..{most}");
+        assert!(rise > 0.0, "{name}");
+    }
 }

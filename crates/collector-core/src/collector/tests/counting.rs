@@ -371,3 +371,31 @@ async fn what_was_not_listed_at_first_began_under_our_eyes() {
     rig.start(&older).await;
     assert_eq!(rig.host(ids::HOST_OOM_KILLS).await, 2);
 }
+
+/// What is counted since a container was opened goes on where it is opened again, in the same run and in the next.
+#[tokio::test]
+async fn sums_go_on_where_a_container_is_opened_again() {
+    let rig = Rig::new();
+    rig.start(&running("a", 1)).await;
+    let told = async |waited: u64| {
+        rig.set("a", |numbers| numbers.waited = Some(waited));
+        let first = rig.of("a", ids::CPU_SCHEDSTAT_RUNQUEUE).await;
+        assert_eq!(rig.of("a", ids::CPU_SCHEDSTAT_RUNQUEUE).await, first, "what is told twice counts once");
+        match first {
+            Reading::Value(Value::Nanos(sum)) => sum,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told(0).await, 0);
+    assert_eq!(told(5).await, 5);
+    let opens = rig.opens("a");
+    rig.set("a", |numbers| numbers.gone = true);
+    assert_eq!(rig.of("a", ids::CPU_SCHEDSTAT_RUNQUEUE).await, Reading::Absent(Absence::NotRunning));
+    rig.set("a", |numbers| numbers.gone = false);
+    rig.pass_time(Duration::from_secs(6));
+    assert_eq!(told(7).await, 12, "opened again, it begins at 0");
+    assert_eq!(rig.opens("a"), opens + 1);
+    rig.upsert(&ended(&running("a", 1), 0)).await;
+    rig.start(&running("a", 2)).await;
+    assert_eq!(told(3).await, 15);
+}
