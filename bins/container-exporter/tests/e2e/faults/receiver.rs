@@ -17,6 +17,8 @@ pub(super) fn away_for(time: Duration) {
     let endpoint = silent.local_addr().expect("bound");
     let exporter = Setup::new()
         .arg("--source=sim:1000")
+        // The standard groups: a page of all is 40 MB by itself.
+        .config("metrics", "max_age_ms = 0")
         .config(
             "otlp",
             &format!("endpoint = \"http://{endpoint}\"\nprotocol = \"grpc\"\ncompression = \"gzip\""),
