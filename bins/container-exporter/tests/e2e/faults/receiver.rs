@@ -18,7 +18,7 @@ pub(super) fn away_for(time: Duration) {
     let exporter = Setup::new()
         .arg("--source=sim:1000")
         // The standard groups: a page of all is 40 MB by itself.
-        .config("metrics", "max_age_ms = 0")
+        .config("metrics", "groups = [\"standard\"]")
         .config(
             "otlp",
             &format!("endpoint = \"http://{endpoint}\"\nprotocol = \"grpc\"\ncompression = \"gzip\""),
