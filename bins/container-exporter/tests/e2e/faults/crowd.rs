@@ -73,7 +73,7 @@ impl Rounds {
         let [second, last] = [1, self.0.len() - 1].map(|round| self.0[round].0.resident_bytes);
         let rounds = self.0.len();
         let megabytes = [second / 1e6, last / 1e6];
-        let watches = self.0.iter().map(|(held, _)| held.inotify_watches).max().unwrap_or(0);
+        let watches = self.0.iter().map(|(held, _)| held.inotify_watches()).max().unwrap_or(0);
         say(&format!(
             "figures: {rounds} rounds, {megabytes:.2?} MB resident after the second and the last, at most {watches} watches"
         ));

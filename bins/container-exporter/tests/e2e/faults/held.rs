@@ -1,6 +1,7 @@
 //! What a running exporter holds of its host: descriptors, watches, threads, memory.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirEntryExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,8 @@ const THREADS_MORE: usize = 2;
 pub(super) struct Held {
     /// Descriptors by what they are, numbers left out.
     pub(super) descriptors: BTreeMap<String, usize>,
-    pub(super) inotify_watches: usize,
+    /// How many inotify watches there are for each directory of cgroups, and for what is none, or none any more.
+    pub(super) watched: BTreeMap<String, usize>,
     /// The machine's cgroups, in all hierarchies: those that others make are watched, too, as there may be containers in them.
     pub(super) cgroups: usize,
     pub(super) threads: usize,
@@ -47,18 +49,23 @@ impl Held {
         }
         let information =
             list("fdinfo").flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
-        let inotify_watches =
-            information.map(|text| text.lines().filter(|line| line.starts_with("inotify ")).count()).sum();
+        let inodes: Vec<u64> = information.flat_map(|text| inodes(&text)).collect();
         let status = std::fs::read_to_string(format!("{directory}/status")).expect("it runs");
         let bytes = |key: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel says it");
             line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
         };
         let threads = list("task").count();
+        let cgroups = directories(Path::new("/sys/fs/cgroup"));
+        let mut watched = BTreeMap::new();
+        for inode in &inodes {
+            let path = cgroups.iter().find(|(number, _)| number == inode).map(|(_, path)| path.as_str());
+            *watched.entry(path.unwrap_or("none").to_owned()).or_default() += 1;
+        }
         Self {
             descriptors,
-            inotify_watches,
-            cgroups: directories(Path::new("/sys/fs/cgroup")),
+            watched,
+            cgroups: cgroups.len(),
             threads,
             resident_bytes: bytes("VmRSS:"),
             resident_bytes_max: bytes("VmHWM:"),
@@ -68,6 +75,11 @@ impl Held {
     /// All descriptors.
     pub(super) fn descriptors(&self) -> usize {
         self.descriptors.values().sum()
+    }
+
+    /// All inotify watches.
+    pub(super) fn inotify_watches(&self) -> usize {
+        self.watched.values().sum()
     }
 
     /// Panics if there are more descriptors of any kind, watches or threads than before.
@@ -100,16 +112,29 @@ impl Held {
             }
         }
         let of_others = self.cgroups.saturating_sub(before.cgroups);
-        if self.inotify_watches > before.inotify_watches + of_others + PARENTS_MORE {
+        if self.inotify_watches() > before.inotify_watches() + of_others + PARENTS_MORE {
             return Some("watches");
         }
         (self.threads > before.threads + THREADS_MORE).then_some("threads")
     }
 }
 
-/// The directories below one; what goes meanwhile is passed over.
-fn directories(root: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(root) else { return 0 };
+/// The inodes that are watched, by what the kernel says of an inotify descriptor: `inotify wd:1 ino:1a2b sdev:…`.
+fn inodes(information: &str) -> Vec<u64> {
+    let of = |line: &str| line.split(' ').find_map(|word| word.strip_prefix("ino:")).map(str::to_owned);
+    let watches = information.lines().filter(|line| line.starts_with("inotify ")).filter_map(of);
+    watches.map(|digits| u64::from_str_radix(&digits, 16).expect("the kernel writes a number")).collect()
+}
+
+/// The directories below one, and their inodes; what goes meanwhile is passed over.
+fn directories(root: &Path) -> Vec<(u64, String)> {
+    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
     let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    below.map(|entry| 1 + directories(&entry.path())).sum()
+    below
+        .flat_map(|entry| {
+            let mut found = directories(&entry.path());
+            found.push((entry.ino(), entry.path().display().to_string()));
+            found
+        })
+        .collect()
 }

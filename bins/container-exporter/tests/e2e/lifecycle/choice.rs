@@ -98,7 +98,7 @@ fn labels_of_strangers_do_not_break_a_page() {
 #[test]
 fn what_a_group_has_beyond_its_budget_is_left_out_whole_and_counted() {
     const MEMORY: &str = "container_memory_usage_bytes";
-    const FAULTS: &str = "container_memory_pgfault_total";
+    const RSS: &str = "container_memory_rss";
     let Some(scope) = Scope::new("budget") else { return };
     let containers = ["one", "two", "three"].map(|name| scope.sleeper(name, &[]));
     let budget = "CONTAINER_EXPORTER__METRICS__SERIES_PER_GROUP";
@@ -123,7 +123,7 @@ fn what_a_group_has_beyond_its_budget_is_left_out_whole_and_counted() {
                 .map(|one| one.name.clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(of(MEMORY), of(FAULTS), "whole");
+        assert_eq!(of(MEMORY), of(RSS), "whole");
         assert_eq!(of("container_threads").len(), 3, "other groups are within");
         assert_eq!(page.absent("memory", "over_budget"), 1.0);
         assert_eq!(page.expect("container_exporter_series_dropped", &[("group", "memory")]), rows);
