@@ -4,7 +4,6 @@ use collector_core::catalogue::ids;
 use mixin::{About, Alert, Metric, Runbook, Setting, Severity, Signal, Step, Trial, above, below, target};
 
 use super::{DOCTOR, ON_EXPORTER, RATE_MINUTES, now, rate, select};
-use crate::metric::metric;
 
 /// The job under which Prometheus scrapes the exporter, as `deploy/` has it.
 const JOB: &str = "container-exporter";
@@ -224,7 +223,7 @@ fn series_left_out() -> Alert {
             &[
                 Step::Query("How many series are left out, by group.", || now(ids::SERIES_DROPPED).sort_desc()),
                 Step::Query("Of how many containers.", || {
-                    metric(ids::METRIC_ABSENT).select().eq("reason", "over_budget").now()
+                    select(ids::METRIC_ABSENT).eq("reason", "over_budget").now()
                 }),
                 Step::Shell(
                     "Which containers have most in that group: `GROUP` is the alert's `group`, `INSTANCE` its `instance`.",

@@ -116,3 +116,12 @@ const DOCTOR: Step = Step::Shell(
     "What the exporter finds wrong on its host, each with its mending. Where it runs in a container: `docker exec NAME /container-exporter doctor`.",
     "container-exporter doctor",
 );
+
+/// The other end of OTLP.
+const RECEIVER: Step = Step::Shell(
+    "Whether the receiver can be reached from the host that sends to it, and what it says to each signal (4317 is gRPC, 4318 HTTP).",
+    r#"nc -vz "$RECEIVER" 4317
+for signal in metrics traces; do
+  curl -sS -i -X POST -H 'Content-Type: application/json' -d '{}' "http://$RECEIVER:4318/v1/$signal"
+done"#,
+);

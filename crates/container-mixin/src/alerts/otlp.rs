@@ -3,16 +3,12 @@
 use collector_core::catalogue::ids;
 use mixin::{About, Alert, Expr, Runbook, Setting, Severity, Signal, Step, Trial, above, below};
 
-use super::{DOCTOR, ON_EXPORTER, RATE_MINUTES, TARGET, by_minute, now, rate, select};
+use super::{DOCTOR, ON_EXPORTER, RATE_MINUTES, RECEIVER, TARGET, by_minute, now, rate, select};
 
 pub(super) fn alerts() -> Vec<Alert> {
     vec![queue_nearly_full(), dropping_data(), errors()]
 }
 
-const RECEIVER: Step = Step::Shell(
-    "Whether the receiver can be reached from the exporter's host, and what it says (4317 is gRPC, 4318 HTTP).",
-    "curl -sS -i -X POST -H 'Content-Type: application/json' -d '{}' \"http://$RECEIVER:4318/v1/metrics\"; nc -vz \"$RECEIVER\" 4317",
-);
 const SAID: Step = Step::Shell(
     "What the exporter says of it: each kind of failure is logged when it begins and when it is over.",
     "journalctl --no-pager -u container-exporter | grep -i otlp | tail -20; docker logs container-exporter 2>&1 | grep -i otlp | tail -20",

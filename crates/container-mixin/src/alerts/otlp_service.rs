@@ -8,7 +8,7 @@ use mixin::{
 use runtime_metrics::catalogue as runtime;
 
 use super::spans::{greatest_bound, latencies};
-use super::{ON_SERVICE, RATE, RATE_MINUTES, by_minute};
+use super::{ON_SERVICE, RATE, RATE_MINUTES, RECEIVER, by_minute};
 
 /// The job under which Prometheus scrapes the service.
 const JOB: &str = "otlp-service";
@@ -43,10 +43,6 @@ pub(super) fn alerts() -> Vec<Alert> {
     ]
 }
 
-const RECEIVER: Step = Step::Shell(
-    "Whether the receiver can be reached from the service's host (4317 is gRPC, 4318 HTTP).",
-    "nc -vz \"$RECEIVER\" 4317; curl -sS -i -X POST -H 'Content-Type: application/json' -d '{}' \"http://$RECEIVER:4318/v1/traces\"",
-);
 const LOGS: Step = Step::Shell(
     "What the service and the collector say of it.",
     "docker logs --since 15m \"$SERVICE\" 2>&1 | tail -50; docker logs --since 15m otel-collector 2>&1 | tail -50",

@@ -255,12 +255,13 @@ impl Panel {
         let def = metric.def();
         let columns: Vec<_> = own.iter().chain(by).map(|label| (*label, *label)).collect();
         let now = metric.now().max_by(&[by, own].concat());
-        let query = match def.unit {
-            Unit::UnixSeconds => Query::column(now.times(1000.0), "Time", Shown::DateTime),
-            _ => Query::column(now, "Value", Shown::of(def)),
+        let shown = Shown::of(def);
+        let (value, column) = match shown {
+            Shown::DateTime => (now.times(1000.0), "Time"),
+            _ => (now, "Value"),
         };
-        let sorted = if def.unit == Unit::UnixSeconds { "Time" } else { "Value" };
-        Self::table(title, def.help, &columns).query(query).top(sorted, 50).size(24, 7)
+        let query = Query::column(value, column, shown);
+        Self::table(title, def.help, &columns).query(query).top(column, 50).size(24, 7)
     }
 
     /// Where the axis of a share ends at least: of nothing but zeros Grafana would make it a hundred times the whole.
