@@ -8,8 +8,7 @@
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
-use prometheus::core::Collector as _;
-use runtime_metrics::ProcessCollector;
+use test_support::cpu_time;
 use tracing::Dispatch;
 use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -73,7 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn round(provider: Option<&SdkTracerProvider>) -> Result<f64, Box<dyn std::error::Error>> {
     // What costs little is done often, or the clock of CPU time does not see it.
     let times = if provider.is_some() { 1 } else { 100 };
-    let before = cpu_seconds()?;
+    let before = cpu_time();
     for _ in 0..BATCHES * times {
         for at in 0..BATCH {
             let scrape = tracing::info_span!("request", otel.kind = "server", url.path = "/metrics", at);
@@ -88,12 +87,5 @@ fn round(provider: Option<&SdkTracerProvider>) -> Result<f64, Box<dyn std::error
             provider.force_flush()?;
         }
     }
-    Ok((cpu_seconds()? - before) * 1e9 / (BATCHES * times * BATCH * SPANS) as f64)
-}
-
-/// CPU time of this process.
-fn cpu_seconds() -> Result<f64, &'static str> {
-    let families = ProcessCollector::new().collect();
-    let cpu = families.iter().find(|family| family.name() == "process_cpu_seconds_total");
-    Ok(cpu.ok_or("this system does not tell a process's CPU time")?.get_metric()[0].get_counter().get_value())
+    Ok((cpu_time() - before).as_secs_f64() * 1e9 / (BATCHES * times * BATCH * SPANS) as f64)
 }

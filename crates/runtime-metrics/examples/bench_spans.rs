@@ -12,8 +12,8 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
 };
 use prometheus::Registry;
-use prometheus::core::Collector as _;
-use runtime_metrics::{ProcessCollector, Protocol, RuntimeMetrics};
+use runtime_metrics::{Protocol, RuntimeMetrics};
+use test_support::cpu_time;
 
 const ROUNDS: usize = 15;
 const BATCHES: usize = 100;
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Nanoseconds of CPU for each span.
 fn round(provider: &SdkTracerProvider, threads: usize) -> Result<f64, Box<dyn std::error::Error>> {
-    let before = cpu_seconds()?;
+    let before = cpu_time();
     for _ in 0..BATCHES {
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -69,12 +69,5 @@ fn round(provider: &SdkTracerProvider, threads: usize) -> Result<f64, Box<dyn st
         });
         provider.force_flush()?;
     }
-    Ok((cpu_seconds()? - before) * 1e9 / (BATCHES * BATCH * threads) as f64)
-}
-
-/// CPU time of this process.
-fn cpu_seconds() -> Result<f64, &'static str> {
-    let families = ProcessCollector::new().collect();
-    let cpu = families.iter().find(|family| family.name() == "process_cpu_seconds_total");
-    Ok(cpu.ok_or("this system does not tell a process's CPU time")?.get_metric()[0].get_counter().get_value())
+    Ok((cpu_time() - before).as_secs_f64() * 1e9 / (BATCHES * BATCH * threads) as f64)
 }
