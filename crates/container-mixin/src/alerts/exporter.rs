@@ -214,7 +214,7 @@ fn engine_disconnected() -> Alert {
 fn series_left_out() -> Alert {
     Alert::new(
         "SeriesLeftOut",
-        |_| now(ids::SERIES_DROPPED).gt(0.0),
+        |chosen| now(ids::SERIES_DROPPED).gt(chosen.threshold()),
         ON_EXPORTER,
         Runbook::new(
             "For a quarter of an hour the containers of a host have had more series in a group than `metrics.series_per_group` allows.",
@@ -237,11 +237,16 @@ fn series_left_out() -> Alert {
                 "If nobody looks at the group, switch it off: `metrics.groups`.",
             ],
         ),
-        |_| Trial::new(About::Target, 40.0, vec![Signal::gauge(select(ids::SERIES_DROPPED).eq("group", "memory"), 0.0, 40.0)]),
+        |chosen| {
+            let t = chosen.threshold();
+            let dropped = select(ids::SERIES_DROPPED).eq("group", "memory");
+            Trial::new(About::Target, t + 40.0, vec![Signal::gauge(dropped, t, t + 40.0)])
+        },
     )
     .says(
         "Series are left out because there are too many.",
         "The exporter at {instance} leaves out {value:number} series of the group {group}: the youngest containers have none.",
     )
+    .setting(Setting::threshold(0.0, "series of a group"))
     .wait_minutes(15)
 }

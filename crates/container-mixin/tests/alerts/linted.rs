@@ -161,6 +161,30 @@ fn the_others_are_as_urgent_as_was_agreed() {
     assert_eq!(ours.join(", "), expected);
 }
 
+/// Each alone changes the rule of its alert, and no other.
+#[test]
+fn every_threshold_time_and_severity_can_be_set() {
+    let rules = |set: &[&str]| -> Vec<String> {
+        let files = made("native", set).files;
+        let of_rules = files.iter().filter(|file| file.path.starts_with("deploy/prometheus/rules/"));
+        of_rules.flat_map(|file| file.text.split("- alert: ").skip(1).map(str::to_owned)).collect()
+    };
+    let as_they_are = rules(&[]);
+    for (_, alert) in all() {
+        let severity = if alert.severity == Severity::Info { "warning" } else { "info" };
+        let mut sets = vec!["for=7m".to_owned(), format!("severity={severity}")];
+        sets.extend(alert.settings.iter().map(|one| format!("{}={}", one.name, one.value + 0.125)));
+        for set in sets {
+            let set = format!("alert.{}.{set}", alert.name);
+            let changed = rules(&[&set]);
+            assert_eq!(changed.len(), as_they_are.len(), "{set}");
+            let differing = changed.iter().zip(&as_they_are).filter(|(now, before)| now != before);
+            let names: Vec<_> = differing.filter_map(|(now, _)| now.lines().next()).collect();
+            assert_eq!(names, [alert.name], "{set}");
+        }
+    }
+}
+
 #[test]
 fn what_is_misspelt_in_a_setting_is_told_with_what_was_meant() {
     let error = |set: &str| {
