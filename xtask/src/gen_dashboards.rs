@@ -1,7 +1,7 @@
 //! `cargo xtask gen-dashboards`: what the crate `container-mixin` derives from the catalogue, written or checked.
 //!
 //! A file that is checked in and that nothing makes any more is stale, too: [`OWNED`] names the folders in which every file is
-//! made here.
+//! made here. A directory that `--out` names may hold other people's files: nothing in it is removed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,12 @@ use crate::codegen;
 use crate::error::{Context as _, Error, Result};
 
 /// Folders and the ends of the file names in them of which every file is made here.
-const OWNED: &[(&str, &str)] = &[("dashboards", ".json")];
+const OWNED: &[(&str, &str)] = &[
+    ("dashboards", ".json"),
+    ("deploy/prometheus/rules", ".yml"),
+    ("deploy/prometheus/tests", ".yml"),
+    ("docs/runbooks", ".md"),
+];
 
 /// Writes or checks every file that the options choose.
 pub(crate) fn run(options: &GenDashboardsOptions) -> Result<String> {
@@ -35,7 +40,8 @@ pub(crate) fn run(options: &GenDashboardsOptions) -> Result<String> {
         }
     }
     let root = options.out.clone().unwrap_or_default();
-    let orphans = if options.filter.is_none() { orphans(&root, &output)? } else { Vec::new() };
+    let is_whole = options.filter.is_none() && options.out.is_none();
+    let orphans = if is_whole { orphans(&root, &output)? } else { Vec::new() };
     apply(&root, &output, &orphans, options.check)
 }
 
@@ -135,13 +141,31 @@ mod tests {
     #[test]
     fn a_stale_or_forgotten_file_is_found_and_mended() {
         let dir = tempfile::tempdir().expect("a directory");
-        std::fs::create_dir(dir.path().join("dashboards")).expect("makes");
-        std::fs::write(dir.path().join("dashboards/old.json"), "{}").expect("writes");
+        let old = ["dashboards/old.json", "deploy/prometheus/rules/old.yml", "docs/runbooks/Old.md"];
+        for file in old.map(|file| dir.path().join(file)) {
+            std::fs::create_dir_all(file.parent().expect("a folder")).expect("makes");
+            std::fs::write(file, "{}").expect("writes");
+        }
+        let output = container_mixin::files(&Settings::default()).expect("all can be made");
+        let all = |check| apply(dir.path(), &output, &orphans(dir.path(), &output)?, check);
+        let error = all(true).expect_err("stale").to_string();
+        for file in old {
+            assert!(error.contains(&format!("{file} (nothing makes it any more)")), "{error}");
+        }
+        all(false).expect("writes");
+        all(true).expect("up to date");
+        assert!(old.iter().all(|file| !dir.path().join(file).exists()));
+    }
+
+    #[test]
+    fn what_lies_beside_the_files_in_another_directory_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let theirs = dir.path().join("docs/runbooks/Theirs.md");
+        std::fs::create_dir_all(theirs.parent().expect("a folder")).expect("makes");
+        std::fs::write(&theirs, "# Theirs").expect("writes");
         let options = |check| GenDashboardsOptions { check, out: Some(dir.path().into()), ..options(&[]) };
-        let error = run(&options(true)).expect_err("stale").to_string();
-        assert!(error.contains("old.json (nothing makes it any more)"), "{error}");
         run(&options(false)).expect("writes");
         run(&options(true)).expect("up to date");
-        assert!(!dir.path().join("dashboards/old.json").exists());
+        assert!(theirs.exists());
     }
 }
