@@ -1,6 +1,7 @@
 //! What must hold of every dashboard: Grafana's schemas, the linter's rules, the grid, PromQL, and that no metric is forgotten.
 
 mod coverage;
+mod drill;
 mod grid;
 mod lint;
 mod promql;
