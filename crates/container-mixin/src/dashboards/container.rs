@@ -124,6 +124,7 @@ fn waiting() -> Vec<Panel> {
             .shown(Shown::Ratio)
             .steps(PRESSURE_STEPS)
             .min(0.0)
+            .max(1.0)
             .size(6, 7),
         pressure(
             "Waiting for CPU",

@@ -1,7 +1,7 @@
 //! L1: all hosts and containers. Is anything wrong, and where?
 
 use collector_core::catalogue::ids;
-use mixin::dashboard::{Dashboard, Panel, Query, Section, Shown};
+use mixin::dashboard::{Color, Dashboard, Panel, Query, Section, Shown};
 use mixin::{Profile, Window};
 
 use super::parts::{self, *};
@@ -9,6 +9,22 @@ use super::uid;
 use crate::metric::metric;
 
 const CONTAINER_COLUMNS: &[(&str, &str)] = &[("container_name", "Container"), ("instance", "Instance")];
+const STATE_COLORS: &[(&str, Color)] = &[
+    ("running", Color::Green),
+    ("created", Color::Gray),
+    ("exited", Color::Blue),
+    ("paused", Color::Yellow),
+    ("removing", Color::Purple),
+    ("restarting", Color::Orange),
+    ("dead", Color::Red),
+];
+const OUTCOME_COLORS: &[(&str, Color)] = &[
+    ("success", Color::Green),
+    ("error", Color::Orange),
+    ("signal", Color::Yellow),
+    ("oom", Color::Red),
+    ("unknown", Color::Gray),
+];
 const DAY: Window = Window::Fixed("24h");
 
 pub(super) fn dashboard(profile: Profile) -> Dashboard {
@@ -145,9 +161,11 @@ fn use_over_time(profile: Profile) -> Vec<Panel> {
         ),
         Panel::stack("Containers by state", "How many containers are in each state, on all hosts.")
             .query(Query::new(sum(ids::CONTAINER_COUNT, &["state"]), "{state}"))
+            .colors(STATE_COLORS)
             .shown(Shown::Plain),
         Panel::graph("Ends of runs, per minute", "How runs of containers ended, as often as in a minute.")
-            .query(Query::new(rate(ids::HOST_EXITS, &["outcome"]).times(60.0), "{outcome}")),
+            .query(Query::new(rate(ids::HOST_EXITS, &["outcome"]).times(60.0), "{outcome}"))
+            .colors(OUTCOME_COLORS),
     ]
 }
 
@@ -209,4 +227,32 @@ fn containers() -> Panel {
             .steps(ANY_STEPS),
         );
     row_to_container(panel).size(24, 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use collector_core::catalogue::RowId;
+    use metric_schema::Values;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(row: RowId, label: &str, colors: &[(&str, Color)]) {
+        let def = metric(row).def();
+        let found = def.attributes.iter().find(|attribute| attribute.name == label);
+        let Some(Values::Closed(values)) = found.map(|attribute| attribute.values) else {
+            panic!("{label} has no closed set of values");
+        };
+        let mut named: Vec<&str> = colors.iter().map(|(name, _)| *name).collect();
+        let mut values = values.to_vec();
+        named.sort_unstable();
+        values.sort_unstable();
+        assert_eq!(named, values);
+    }
+
+    #[test]
+    fn every_state_and_outcome_has_its_colour() {
+        check(ids::CONTAINER_COUNT, "state", STATE_COLORS);
+        check(ids::HOST_EXITS, "outcome", OUTCOME_COLORS);
+    }
 }

@@ -100,6 +100,7 @@ fn cpu_panels(profile: Profile) -> Vec<Panel> {
             .query(Query::new(throttled(CONTAINER).topk(10), "{container_name} on {instance}"))
             .shown(Shown::Ratio)
             .steps(PRESSURE_STEPS)
+            .max(1.0)
             .size(6, 8),
             profile,
         ),

@@ -188,6 +188,7 @@ impl<'a> Builder<'a> {
         }
         let mut transformations = Vec::new();
         let mut overrides: Vec<json::Override> = answered.iter().enumerate().filter_map(styled).collect();
+        overrides.extend(panel.colors.iter().map(colored));
         if panel.kind == Kind::Table {
             match table(panel, &answered) {
                 Ok((made, columns)) => {
@@ -425,10 +426,7 @@ fn styled((index, answered): (usize, &Answered<'_>)) -> Option<json::Override> {
     let properties = match answered.query.style {
         Style::Plain => return None,
         Style::Limit => vec![
-            property(
-                "color",
-                PropertyValue::Color(json::ColorMode { fixed_color: Some(Color::Red.name()), mode: "fixed" }),
-            ),
+            fixed(Color::Red),
             property("custom.fillOpacity", PropertyValue::Number(0.0)),
             property(
                 "custom.lineStyle",
@@ -440,4 +438,15 @@ fn styled((index, answered): (usize, &Answered<'_>)) -> Option<json::Override> {
     };
     let matcher = json::FieldMatcher { id: "byFrameRefID", options: reference(index) };
     Some(json::Override { matcher, properties })
+}
+
+/// The colour of the line of this name.
+fn colored((name, color): &(&'static str, Color)) -> json::Override {
+    let matcher = json::FieldMatcher { id: "byName", options: (*name).to_owned() };
+    json::Override { matcher, properties: vec![fixed(*color)] }
+}
+
+const fn fixed(color: Color) -> Property {
+    let mode = json::ColorMode { fixed_color: Some(color.name()), mode: "fixed" };
+    Property { id: "color", value: PropertyValue::Color(mode) }
 }

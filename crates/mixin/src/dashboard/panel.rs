@@ -131,6 +131,8 @@ pub struct Panel {
     pub(crate) range: (Option<f64>, Option<f64>),
     pub(crate) steps: Vec<(f64, Color)>,
     pub(crate) mappings: Vec<Mapping>,
+    /// Of lines: the colours of those that are named so.
+    pub(crate) colors: &'static [(&'static str, Color)],
     pub(crate) links: Vec<DataLink>,
     pub(crate) size: (u8, u8),
     /// Of a table: label and title of each column that is a label.
@@ -154,6 +156,7 @@ impl Panel {
             range: (None, None),
             steps: Vec::new(),
             mappings: Vec::new(),
+            colors: &[],
             links: Vec::new(),
             size,
             label_columns: Vec::new(),
@@ -310,6 +313,12 @@ impl Panel {
     /// The axis ends here.
     pub const fn max(mut self, max: f64) -> Self {
         self.range.1 = Some(max);
+        self
+    }
+
+    /// The colours of lines by their names in the legend; others have the palette's, in which green and red mean nothing.
+    pub const fn colors(mut self, colors: &'static [(&'static str, Color)]) -> Self {
+        self.colors = colors;
         self
     }
 

@@ -101,6 +101,17 @@ fn a_limit_is_dashed_and_never_stacked() {
 }
 
 #[test]
+fn a_line_that_means_something_has_its_colour() {
+    let panel = Panel::graph("Ends", "They.").query(load()).colors(&[("error", Color::Orange)]);
+    let (_, json) = built(Profile::NATIVE, vec![Section::top([panel])]);
+    let expected = json!([{
+        "matcher": {"id": "byName", "options": "error"},
+        "properties": [{"id": "color", "value": {"fixedColor": "orange", "mode": "fixed"}}],
+    }]);
+    assert_eq!(json["panels"][0]["fieldConfig"]["overrides"], expected);
+}
+
+#[test]
 fn a_table_names_its_columns_and_hides_the_rest() {
     let panel = Panel::table("Boxes", "All.", &[("box", "Box")])
         .query(Query::column(of(&LOAD).now(), "Load", Shown::Short).bar(2.0))
