@@ -141,7 +141,7 @@ fn memory_panels(profile: Profile) -> Vec<Panel> {
 }
 
 fn disk_panels(profile: Profile) -> Vec<Panel> {
-    let used = sum(ids::FS_LIMIT, &["job", "instance", "container_name", "device"]);
+    const DEVICE: &[&str] = &["job", "instance", "device"];
     vec![
         line_to_container(
             Panel::graph("Disk by container", "Read upwards, written downwards; the ten most.")
@@ -175,9 +175,14 @@ fn disk_panels(profile: Profile) -> Vec<Panel> {
         )
         .query(Query::new(sum(ids::FS_USAGE, CONTAINER), "{container_name} on {instance}"))
         .shown(Shown::Bytes),
-        Panel::graph("File systems under the layers", "Their size: what all layers on one device share.")
-            .query(Query::new(used.max_by(&["job", "instance", "device"]), "{device} of {instance}"))
-            .shown(Shown::Bytes),
+        Panel::graph(
+            "File systems under the layers",
+            "What all writable layers on a device take together, and how large its file system is.",
+        )
+        .query(Query::new(sum(ids::FS_USAGE, DEVICE), "layers on {device} of {instance}"))
+        .query(Query::new(max(ids::FS_LIMIT, DEVICE), "size of {device} of {instance}").limit())
+        .shown(Shown::Bytes)
+        .min(0.0),
     ]
 }
 

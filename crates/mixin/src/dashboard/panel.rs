@@ -1,6 +1,6 @@
 //! What a panel shows, before it is written for a scope.
 
-use metric_schema::{Instrument, MetricDef, Unit, Values};
+use metric_schema::{Attribute, Instrument, MetricDef, Unit, Values};
 
 use super::unit::{Color, Shown};
 use crate::expr::{Expr, Window};
@@ -374,7 +374,7 @@ fn implied(metric: Metric, named: bool, by: &[&'static str]) -> Vec<Query> {
         (_, Unit::UnixSeconds) => metric.now().max_by(&labels).times(1000.0),
         _ => metric.now().max_by(&labels),
     };
-    vec![Query::new(expr, legend(by, &own, &named))]
+    vec![Query::new(expr, legend(by, def, &named))]
 }
 
 /// The values of a row's fixed labels, each after a space.
@@ -384,18 +384,22 @@ fn fixed_values(def: &MetricDef) -> String {
 
 /// The labels that tell a row's series of one entity apart. What has one value at a time does not.
 fn attributes(def: &MetricDef) -> Vec<&'static str> {
-    let told_apart = def.attributes.iter().filter(|attribute| attribute.values != Values::Capped(1));
-    told_apart.map(|attribute| attribute.name).collect()
+    telling(def).map(|attribute| attribute.name).collect()
+}
+
+fn telling(def: &MetricDef) -> impl Iterator<Item = &'static Attribute> + use<> {
+    def.attributes.iter().filter(|attribute| attribute.values != Values::Capped(1))
 }
 
 /// What a person tells series apart by comes first, the target last; its job says nothing that a panel's title does not.
-fn legend(by: &[&'static str], own: &[&'static str], named: &str) -> String {
-    let names: Vec<String> = by
-        .iter()
-        .filter(|label| !TARGET_LABELS.contains(label))
-        .chain(own)
-        .map(|label| format!("{{{label}}}"))
-        .collect();
+fn legend(by: &[&'static str], def: &MetricDef, named: &str) -> String {
+    let entity = by.iter().filter(|label| !TARGET_LABELS.contains(label)).map(|label| format!("{{{label}}}"));
+    let own = telling(def).map(|Attribute { name, values, .. }| match values {
+        // Of what it is true or false does not stand in the value.
+        Values::Closed(values) if values.contains(&"true") => format!("{name}={{{name}}}"),
+        _ => format!("{{{name}}}"),
+    });
+    let names: Vec<String> = entity.chain(own).collect();
     let names = names.join(" ") + named;
     match (names.trim(), by.contains(&"instance")) {
         ("", _) => "{instance}".to_owned(),

@@ -180,11 +180,14 @@ fn rows_of_one_name_share_a_panel_and_its_legend_tells_them_apart() {
     const SHUT: MetricDef = MetricDef::gauge("box.doors", Unit::Count("{door}"), "box", HELP)
         .by(&[Attribute::new("side", Values::Capped(6)), Attribute::new("serial", Values::Capped(1))])
         .with(&[("state", "shut")]);
+    const LOCKS: MetricDef = MetricDef::gauge("box.locks", Unit::Count("{lock}"), "box", "Locks.")
+        .by(&[Attribute::new("open", Values::Closed(&["true", "false"]))]);
     const BY: &[&str] = &["job", "instance", "box"];
     let panels = [
         Panel::of_metrics(of(&OPEN), &[of(&SHUT)], BY),
         Panel::of_metric(of(&OPEN), BY),
         Panel::of_metric(of(&LOAD), &["job", "instance"]),
+        Panel::of_metric(of(&LOCKS), BY),
     ];
     let (built, json) = built(Profile::NATIVE, vec![Section::top(panels)]);
     let said = |panel: usize| -> Vec<&Value> {
@@ -202,6 +205,7 @@ fn rows_of_one_name_share_a_panel_and_its_legend_tells_them_apart() {
         (&json!("box_doors open"), vec![&json!("{{box}} {{side}} on {{instance}}")])
     );
     assert_eq!(said(2), ["{{instance}}"]);
+    assert_eq!(said(3), ["{{box}} open={{open}} on {{instance}}"], "true alone says nothing");
     assert!(built.queries[0].text.ends_with("by (job, instance, box, side)"), "{}", built.queries[0].text);
 }
 
