@@ -71,16 +71,7 @@ fn every_row_is_reached() {
     }
     let listed: BTreeMap<&str, &str> = UNREACHED.iter().copied().collect();
     for (_, row) in catalogue::get().iter().filter(|(_, row)| !row.hidden && row.entity != Entity::Exporter) {
-        let from_kernel = matches!(
-            row.source,
-            Source::Key(_)
-                | Source::PerKey(..)
-                | Source::PerFile(..)
-                | Source::Sampler
-                | Source::SamplerTable(_)
-                | Source::SamplerWatched
-                | Source::Derived(_)
-        );
+        let from_kernel = row.source.is_sampled() || matches!(row.source, Source::Derived(_));
         let name = dump::name(row);
         if from_kernel {
             assert_ne!(

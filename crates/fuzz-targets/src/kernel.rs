@@ -341,6 +341,7 @@ pub(crate) fn proc_stat(data: &[u8]) {
         match parse::task(data) {
             Ok(task) => {
                 assert_eq!(words.get(17).map(|word| number(word)), Some(Ok(task.threads)), "{rest:?}");
+                assert_eq!(Ok(task.start_ticks), found, "{rest:?}");
                 let letters = match task.state {
                     TaskState::Running => "R",
                     TaskState::Sleeping => "SIP",
@@ -354,7 +355,7 @@ pub(crate) fn proc_stat(data: &[u8]) {
             Err(Malformed) => {
                 let is_state = |word: &&str| word.len() == 1 && "RSIPDWKTtZXx".contains(word);
                 let has_threads = words.get(17).is_some_and(|word| number(word).is_ok());
-                assert!(!(words.first().is_some_and(is_state) && has_threads), "{rest:?}");
+                assert!(!(words.first().is_some_and(is_state) && has_threads && found.is_ok()), "{rest:?}");
             }
         }
     }

@@ -75,12 +75,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
             Source::Key(key) | Source::PerKey(_, key) | Source::PerFile(_, key) if key.v2.is_none() => {
                 How::Absent(Absence::NoSourceOnVersion)
             }
-            Source::Key(_)
-            | Source::PerKey(..)
-            | Source::PerFile(..)
-            | Source::Sampler
-            | Source::SamplerTable(_)
-            | Source::SamplerWatched => {
+            source if source.is_sampled() => {
                 formula.unwrap_or_else(|| by_definition(row.def.instrument, row.def.unit))
             }
             _ => return None,

@@ -41,9 +41,11 @@ pub struct Task {
     pub state: TaskState,
     /// How many threads it has.
     pub threads: u64,
+    /// When it started: as [`start_ticks`].
+    pub start_ticks: u64,
 }
 
-/// State and number of threads of a process: fields 3 and 20 of `/proc/<pid>/stat` (proc(5)).
+/// State, number of threads and start of a process: fields 3, 20 and 22 of `/proc/<pid>/stat` (proc(5)).
 ///
 /// # Errors
 /// [`Malformed`] if the line ends before them, or no kernel has such a state.
@@ -59,7 +61,8 @@ pub fn task(stat: &[u8]) -> Result<Task, Malformed> {
         b"X" | b"x" => TaskState::Dead,
         _ => return Err(Malformed),
     };
-    Ok(Task { state, threads: words.nth(16).ok_or(Malformed).and_then(number)? })
+    let mut number_after = |skipped| words.nth(skipped).ok_or(Malformed).and_then(number);
+    Ok(Task { state, threads: number_after(16)?, start_ticks: number_after(1)? })
 }
 
 /// What `/proc/<pid>/schedstat` says of a thread: nanoseconds on a CPU, nanoseconds that it waited for one, times that it got one.
@@ -109,7 +112,8 @@ mod tests {
         let line = |state: &str, threads: &str| {
             format!("42 (a) b ({state} 1 42 42 0 -1 0 1 2 3 4 5 6 7 8 20 0 {threads}")
         };
-        for (state, expect) in [
+        let expect = |state| Ok(Task { state, threads: 7, start_ticks: 987 });
+        for (letter, state) in [
             (") R", TaskState::Running),
             (") S", TaskState::Sleeping),
             (") I", TaskState::Sleeping),
@@ -118,14 +122,16 @@ mod tests {
             (") Z", TaskState::Zombie),
             (") X", TaskState::Dead),
         ] {
-            assert_eq!(of(&line(state, "7 0")), Ok(Task { state: expect, threads: 7 }), "{state}");
+            assert_eq!(of(&line(letter, "7 0 987")), expect(state), "{letter}");
         }
         for bad in [
-            line(") Q", "7"),
-            line(") RS", "7"),
-            line(") R", "x"),
+            line(") Q", "7 0 987"),
+            line(") RS", "7 0 987"),
+            line(") R", "x 0 987"),
+            line(") R", "7 0 x"),
+            line(") R", "7 0"),
             line(") R", ""),
-            line("R", "7"),
+            line("R", "7 0 987"),
             String::new(),
         ] {
             assert_eq!(of(&bad), Err(Malformed), "{bad:?}");

@@ -230,6 +230,25 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether a sampler fills the row, by its plan or by its own code; where it cannot, the row is absent for a reason.
+    #[must_use]
+    pub const fn is_sampled(&self) -> bool {
+        match self {
+            Self::Key(_)
+            | Self::PerKey(..)
+            | Self::PerFile(..)
+            | Self::Sampler
+            | Self::SamplerTable(_)
+            | Self::SamplerWatched => true,
+            Self::Derived(_)
+            | Self::Engine(_)
+            | Self::StateSet(_)
+            | Self::Info(_)
+            | Self::Collector
+            | Self::CollectorTable(_) => false,
+        }
+    }
+
     /// The table that the row is a column of.
     #[must_use]
     pub const fn dimension(&self) -> Option<Dimension> {

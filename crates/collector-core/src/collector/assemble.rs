@@ -31,19 +31,8 @@ struct Absent([[u64; Absence::ALL.len()]; Group::ALL.len()]);
 
 /// Rows whose absence means that the kernel's number is out of reach, with the table that they stand in, by group.
 static FROM_KERNEL: LazyLock<Vec<(Group, RowId, Option<Dimension>)>> = LazyLock::new(|| {
-    let from_kernel = |source: &Source| {
-        matches!(
-            source,
-            Source::Key(_)
-                | Source::PerKey(..)
-                | Source::PerFile(..)
-                | Source::Sampler
-                | Source::SamplerTable(_)
-                | Source::SamplerWatched
-        )
-    };
     let rows = catalogue::get().iter();
-    rows.filter(|(_, row)| row.entity == Entity::Container && !row.hidden && from_kernel(&row.source))
+    rows.filter(|(_, row)| row.entity == Entity::Container && !row.hidden && row.source.is_sampled())
         .map(|(id, row)| (row.group, id, catalogue::get().column(id).map(|(dimension, _)| dimension)))
         .collect()
 });

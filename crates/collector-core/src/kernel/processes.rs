@@ -171,10 +171,8 @@ impl Look<'_> {
 
     /// All numbers that are not known yet are absent for this reason.
     fn give_up(&mut self, reason: Absence) {
-        self.states = self.states.and(Err(reason));
-        self.zombies = self.zombies.and(Err(reason));
+        self.give_up_threads(reason);
         self.descriptors = self.descriptors.and(Err(reason));
-        self.waits = self.waits.and(Err(reason));
     }
 
     /// What is told thread by thread is not known of all.
@@ -212,7 +210,7 @@ impl Look<'_> {
             self.tasks += 1;
             self.count(task.state);
             let only = tasks.join(directory.file_name().unwrap_or_default());
-            self.waits(&only);
+            self.waits(&only, task.start_ticks);
             self.children(&only, pids);
             return Ok(());
         }
@@ -227,7 +225,7 @@ impl Look<'_> {
                 Ok(()) => match parse::task(&self.bytes) {
                     Ok(task) => {
                         self.count(task.state);
-                        self.waits(&thread);
+                        self.waits(&thread, task.start_ticks);
                     }
                     Err(_) => self.give_up_threads(Absence::Malformed),
                 },
@@ -252,13 +250,13 @@ impl Look<'_> {
         }
     }
 
-    /// Notes how long a thread ran and waited. Its `stat` was read last.
-    fn waits(&mut self, thread: &Path) {
+    /// Notes how long a thread ran and waited.
+    fn waits(&mut self, thread: &Path, start_ticks: u64) {
         if self.waits.is_err() {
             return;
         }
         let tid = thread.file_name().and_then(|name| name.to_str()?.parse().ok());
-        let (Some(tid), Ok(start_ticks)) = (tid, parse::start_ticks(&self.bytes)) else {
+        let Some(tid) = tid else {
             self.waits = Err(Absence::Malformed);
             return;
         };

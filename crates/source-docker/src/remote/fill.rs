@@ -4,7 +4,7 @@
 
 use collector_core::{
     Absence, Container, Engine, Entry, Group, Groups, Network, Reading, Sample, Value,
-    catalogue::{self, Dimension, Entity, RowId, Source, ids},
+    catalogue::{self, Dimension, Entity, RowId, ids},
     effective::Limit,
 };
 
@@ -16,7 +16,7 @@ const PERIOD_US: u64 = 100_000;
 /// Notes that everything of these groups is absent for this reason.
 pub(crate) fn absent(reason: Absence, groups: Groups, out: &mut Sample) {
     for (id, row) in catalogue::get().iter() {
-        let is_read = matches!(row.source, Source::Key(_) | Source::Sampler | Source::SamplerWatched);
+        let is_read = row.source.is_sampled() && row.source.dimension().is_none();
         if row.entity == Entity::Container && is_read && groups.has(row.group) {
             out.set(id, Reading::Absent(reason));
         }
