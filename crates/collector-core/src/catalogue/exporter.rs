@@ -123,7 +123,7 @@ rows! { super::engine::END;
     OTLP_QUEUE_LIMIT = Row::exporter(
         MetricDef::gauge("container_exporter.otlp_queue_limit", Unit::Bytes, G, "The most of those."), COUNTED);
     OTLP_OPERATIONS = Row::exporter(
-        MetricDef::counter("container_exporter.otlp_operations", Unit::Count("{operation}"), G, "OTLP requests that were sent, each counted once however often it was tried, whatever became of it."), COUNTED);
+        MetricDef::counter("container_exporter.otlp_operations", Unit::Count("{export}"), G, "OTLP requests that were sent, each counted once however often it was tried, whatever became of it."), COUNTED);
     OTLP_OPERATION_SECONDS = Row::exporter(
         MetricDef::counter("container_exporter.otlp_operation", Unit::Seconds, G, "Time spent in those, from the first try to the end of the last."), COUNTED);
     OTLP_REQUESTS = Row::exporter(
