@@ -99,6 +99,9 @@ impl Lab {
     }
 }
 
+/// Accepts connections, and holds none.
+const LISTENING: &[&str] = &["nc", "-ll", "-p", "80", "-e", "true"];
+
 /// Containers that are removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Fleet<'a> {
@@ -107,6 +110,8 @@ pub(crate) struct Fleet<'a> {
 }
 
 impl<'a> Fleet<'a> {
+    pub(crate) const LISTENING: &'static str = "bench-listening-";
+
     /// Starts that many containers; one in twenty writes to its disk, the others sleep.
     pub(crate) fn start(lab: &'a Lab, size: usize) -> Result<Self> {
         let mut fleet = Self { lab, ids: Vec::new() };
@@ -114,6 +119,16 @@ impl<'a> Fleet<'a> {
             let name = format!("bench-{}-{number}", std::process::id());
             let writes = number % 20 == 19;
             fleet.ids.push(lab.run(&name, if writes { WRITING } else { IDLE }, !writes)?);
+        }
+        Ok(fleet)
+    }
+
+    /// Starts that many containers that listen for TCP, and do nothing else; their names begin with [`Self::LISTENING`].
+    pub(crate) fn listening(lab: &'a Lab, size: usize) -> Result<Self> {
+        let mut fleet = Self { lab, ids: Vec::new() };
+        for number in 0..size {
+            let name = format!("{}{}-{number}", Self::LISTENING, std::process::id());
+            fleet.ids.push(lab.run(&name, LISTENING, true)?);
         }
         Ok(fleet)
     }

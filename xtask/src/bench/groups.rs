@@ -16,11 +16,15 @@ use super::real::ours;
 use super::{Bench, figure};
 use crate::error::{Context as _, Error, Result};
 
-/// Where docs/metrics.md has its costs from: a group and microseconds on each line.
+/// Where docs/metrics.md has its costs from: a group and microseconds on each line, and those where there are sockets.
 const FILE: &str = "bins/container-exporter/src/app/group_costs.txt";
 const ALL: (&str, &str) = ("CONTAINER_EXPORTER__METRICS__GROUPS", "all");
 /// It reads no container: what a scrape costs whatever is asked for.
 const BASE: Group = Group::Exporter;
+/// What it costs depends on whether there are sockets.
+const SOCKETS: Group = Group::NetworkDetail;
+/// Containers that listen.
+const LISTENING: usize = 20;
 
 /// The groups whose rows are of containers.
 fn of_containers() -> impl Iterator<Item = Group> {
@@ -51,17 +55,41 @@ pub(super) fn costs(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Result<V
         let kind = if group.is_standard() { "standard" } else { "opt-in" };
         Ok(Row::new(what, Shape::Microseconds, figure(costs)?, f64::INFINITY).without_budget().note(kind))
     };
-    let rows: Vec<Row> = rounds.into_iter().map(row).collect::<Result<_>>()?;
+    let mut rows: Vec<Row> = rounds.into_iter().map(row).collect::<Result<_>>()?;
+    let listening = listening(bench, lab)?;
     if bench.options.write {
-        write(&rows)?;
+        write(&rows, &listening)?;
     }
+    rows.push(listening);
     Ok(rows)
 }
 
-fn write(rows: &[Row]) -> Result<()> {
+/// The group of sockets where there are some: the kernel looks through the sockets of the whole host for each container.
+fn listening(bench: &Bench<'_>, lab: &Lab) -> Result<Row> {
+    let fleet = Fleet::listening(lab, LISTENING)?;
+    let rule = format!("name={}*", Fleet::LISTENING);
+    let (exporter, mut scraper) =
+        ours(bench, lab, &fleet, &[ALL, ("CONTAINER_EXPORTER__CONTAINERS__INCLUDE", &rule)])?;
+    let mut costs = Vec::new();
+    for round in 0..bench.rounds(60, 15) {
+        let (_, base) = exporter.scrape_at(&mut scraper, &path(BASE), false)?;
+        let (_, cost) = exporter.scrape_at(&mut scraper, &path(SOCKETS), false)?;
+        if round > 0 {
+            costs.push((cost - base).max(0.0) / fleet.len() as f64);
+        }
+    }
+    let what = format!("CPU of the group `{}`, a container that listens and scrape", SOCKETS.as_str());
+    Ok(Row::new(what, Shape::Microseconds, figure(costs)?, f64::INFINITY).without_budget().note("opt-in"))
+}
+
+fn write(rows: &[Row], listening: &Row) -> Result<()> {
     let mut text = String::new();
     for (group, row) in of_containers().zip(rows) {
-        let _ = writeln!(text, "{} {:.1}", group.as_str(), row.figure.median * 1e6);
+        let _ = write!(text, "{} {:.1}", group.as_str(), row.figure.median * 1e6);
+        if group == SOCKETS {
+            let _ = write!(text, " {:.1}", listening.figure.median * 1e6);
+        }
+        text.push('\n');
     }
     fs::write(FILE, text).context(|| format!("failed to write {FILE}"))?;
     eprintln!("written to {FILE}; `cargo xtask codegen` takes it into docs/metrics.md");

@@ -186,17 +186,26 @@ fn about(group: Group) -> String {
             "\nOnly in a build with the feature `gpu` (`cargo build --release --features gpu`), else absent with the reason `not_built`: [gpus.md](gpus.md).\n",
         );
     }
-    if let Some(micros) = cost(group) {
-        _ = writeln!(text, "\nCost: {micros} µs of CPU a container and scrape, read and written by itself.");
+    if let Some((micros, with_sockets)) = cost(group) {
+        _ = write!(text, "\nCost: {micros} µs of CPU a container and scrape, read and written by itself");
+        if let Some(more) = with_sockets {
+            _ = write!(
+                text,
+                "; {more} µs where it has TCP sockets, as the kernel looks through those of the whole host"
+            );
+        }
+        text.push_str(".\n");
     }
     text
 }
 
-/// Microseconds for each container, measured by `cargo xtask bench --only groups --write`; groups that are not of containers
-/// have none.
-fn cost(group: Group) -> Option<&'static str> {
-    let costs = include_str!("group_costs.txt").lines().filter_map(|line| line.split_once(' '));
-    costs.into_iter().find(|(name, _)| *name == group.as_str()).map(|(_, micros)| micros)
+/// Microseconds for each container, measured by `cargo xtask bench --only groups --write`, and behind a space those for one
+/// that has sockets, where that differs; groups that are not of containers have none.
+fn cost(group: Group) -> Option<(&'static str, Option<&'static str>)> {
+    include_str!("group_costs.txt").lines().find_map(|line| {
+        let mut words = line.split(' ');
+        (words.next() == Some(group.as_str())).then(|| Some((words.next()?, words.next())))?
+    })
 }
 
 fn markdown_name(def: &MetricDef) -> String {
@@ -310,9 +319,11 @@ mod tests {
         let is_of_containers =
             |group: &Group| shown().any(|row| row.entity == Entity::Container && row.group == *group);
         let groups: Vec<Group> = Group::ALL.into_iter().filter(is_of_containers).collect();
-        let micros = |group: &Group| cost(*group).and_then(|micros| micros.parse::<f64>().ok());
-        let is_measured =
-            |group: &Group| micros(group).is_some_and(|micros| micros.is_finite() && micros >= 0.0);
+        let is_number =
+            |micros: &str| micros.parse::<f64>().is_ok_and(|micros| micros.is_finite() && micros >= 0.0);
+        let is_measured = |group: &Group| {
+            cost(*group).is_some_and(|(micros, more)| is_number(micros) && more.is_none_or(is_number))
+        };
         let missing: Vec<&str> =
             groups.iter().filter(|group| !is_measured(group)).map(|group| group.as_str()).collect();
         assert!(missing.is_empty(), "no cost in group_costs.txt of {}: {MEASURE}", missing.join(", "));

@@ -27,6 +27,7 @@ mod dashboards;
 mod deployed;
 mod faults;
 mod filesystem;
+mod holdings;
 mod io;
 mod lifecycle;
 mod memory;

@@ -372,7 +372,10 @@ macro_rules! rows {
 use rows;
 
 #[cfg(feature = "kernel")]
-pub(crate) use {network_detail::TCP_STATES, network_detail::UDP_NUMBERS, processes::ULIMITS};
+pub(crate) use {
+    network_detail::{TCP_HELD, TCP_STATES, UDP_HELD, UDP_NUMBERS},
+    processes::ULIMITS,
+};
 
 /// The row ids, by name.
 pub mod ids {

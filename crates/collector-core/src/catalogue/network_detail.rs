@@ -345,3 +345,13 @@ pub(crate) const UDP_NUMBERS: [[[super::RowId; 2]; 4]; 2] = [
         [UDP6_TRANSMIT_QUEUE, UDP6_USAGE_TXQUEUED],
     ],
 ];
+
+/// What the kernel counts of the TCP sockets over IPv4 and IPv6: where all of it is 0, there are none in any state. Connections
+/// that wait for stragglers are counted for both together.
+#[cfg(feature = "kernel")]
+pub(crate) const TCP_HELD: [[super::RowId; 2]; 2] =
+    [[TCP_IN_USE, TCP_TIME_WAIT], [TCP6_IN_USE, TCP_TIME_WAIT]];
+
+/// What the kernel counts of the UDP sockets over IPv4 and IPv6.
+#[cfg(feature = "kernel")]
+pub(crate) const UDP_HELD: [[super::RowId; 1]; 2] = [[UDP_IN_USE], [UDP6_IN_USE]];

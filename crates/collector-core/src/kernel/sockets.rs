@@ -1,8 +1,8 @@
 //! The sockets of a network namespace by state, from `net/tcp`, `net/tcp6`, `net/udp` and `net/udp6`.
 //!
 //! The kernel has one table of connections for all namespaces, and looks through it whole for each of them; then it writes 150
-//! bytes for each that it finds. So what is read is bounded, and takes from the same allowance of time as the look into
-//! processes: past it the numbers are absent as [`Absence::TooMany`].
+//! bytes for each that it finds. So a file of which `net/sockstat` says that it is empty is not read; what is read is bounded, and
+//! takes from the same allowance of time as the look into processes: past it the numbers are absent as [`Absence::TooMany`].
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Absence, Reading, Sample,
-    catalogue::{RowId, TCP_STATES, UDP_NUMBERS},
+    catalogue::{RowId, TCP_HELD, TCP_STATES, UDP_HELD, UDP_NUMBERS},
 };
 
 /// Of one file: some 50,000 sockets.
@@ -30,7 +30,8 @@ const FILE_BYTES_MAX: usize = 8 << 20;
 /// Read at once.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Fills the rows of sockets by state; `absence` says why the network is not this container's to show.
+/// Fills the rows of sockets by state; `absence` says why the network is not this container's to show. `out` has what
+/// `net/sockstat` and `net/sockstat6` count.
 pub(super) fn fill(
     host: &Host,
     process: Option<Process>,
@@ -43,13 +44,22 @@ pub(super) fn fill(
         (None, process) => process.ok_or(Absence::NotReachable),
     };
     let began = Instant::now();
+    let find = |file, held: &[RowId], out: &Sample| {
+        let process = process?;
+        if are_none(held, out) { Ok(Sockets::default()) } else { read(host, process, file, allowance) }
+    };
     for (place, (tcp, udp)) in [("tcp", "udp"), ("tcp6", "udp6")].into_iter().enumerate() {
-        let found = process.and_then(|process| read(host, process, tcp, allowance));
+        let found = find(tcp, &TCP_HELD[place], out);
         set(out, TCP_STATES[place].into_iter().map(|row| [row]), found.map(|found| found.states));
-        let found = process.and_then(|process| read(host, process, udp, allowance));
+        let found = find(udp, &UDP_HELD[place], out);
         set(out, UDP_NUMBERS[place].into_iter(), found.map(|found| found.udp));
     }
     allowance.spend(began.elapsed());
+}
+
+/// Whether the kernel's own counts of these sockets are known, and all 0.
+fn are_none(held: &[RowId], out: &Sample) -> bool {
+    held.iter().all(|row| out.get(*row) == Reading::int(0))
 }
 
 /// Sets rows to numbers, or all of them to the reason for none.
@@ -140,9 +150,17 @@ fn sum(path: &Path, until: Instant) -> io::Result<Sockets> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fmt::Write as _, fs, time::Duration};
+    use std::{
+        fmt::Write as _,
+        fs,
+        net::{TcpListener, UdpSocket},
+        time::Duration,
+    };
+
+    use cgroup_reader::Roots;
 
     use super::*;
+    use crate::catalogue::ids::{TCP_IN_USE, TCP_TIME_WAIT, TCP4_LISTEN, UDP_IN_USE, UDP4_SOCKETS};
 
     const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue\n";
 
@@ -182,5 +200,29 @@ mod tests {
         );
         let endless = format!("{HEAD}{}", "x".repeat(CHUNK_BYTES * 2));
         assert_eq!(check(&endless).expect_err("one line").kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_file_is_read_unless_the_kernel_counts_no_socket_for_it() {
+        let _held = (
+            TcpListener::bind("127.0.0.1:0").expect("binds"),
+            UdpSocket::bind("127.0.0.1:0").expect("binds"),
+        );
+        let host = Host::detect(&Roots::default()).expect("a host");
+        let own = host.process(std::process::id()).expect("this process");
+        let check = |counted: &[(RowId, Reading)]| {
+            let mut out = Sample::absent(Absence::NotCollected);
+            counted.iter().for_each(|(row, count)| out.set(*row, *count));
+            fill(&host, Some(own), None, &Allowance::default(), &mut out);
+            [TCP4_LISTEN, UDP4_SOCKETS].map(|row| out.get(row) == Reading::int(0))
+        };
+        let none = Reading::int(0);
+        assert_eq!(check(&[(TCP_IN_USE, none), (TCP_TIME_WAIT, none), (UDP_IN_USE, none)]), [true, true]);
+        assert_eq!(check(&[(TCP_IN_USE, none), (TCP_TIME_WAIT, Reading::int(1))]), [false, false]);
+        assert_eq!(
+            check(&[(TCP_IN_USE, Reading::int(1)), (TCP_TIME_WAIT, none), (UDP_IN_USE, none)]),
+            [false, true]
+        );
+        assert_eq!(check(&[]), [false, false], "what is not known is not 0");
     }
 }

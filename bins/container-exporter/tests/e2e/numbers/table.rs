@@ -418,7 +418,7 @@ pub(crate) fn layer(k: &Kernel) -> Option<rustix::fs::StatVfs> {
 }
 
 /// The time of an RFC 3339 date in UTC, as engines write it.
-pub(super) fn unix_seconds(date: &str) -> f64 {
+pub(crate) fn unix_seconds(date: &str) -> f64 {
     let (day, time) = date.trim_end_matches('Z').split_once('T').expect("a date and a time");
     let day: Vec<i64> = day.split('-').map(|part| part.parse().expect("a number")).collect();
     let time: Vec<f64> = time.split(':').map(|part| part.parse().expect("a number")).collect();
