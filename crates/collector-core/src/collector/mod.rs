@@ -380,7 +380,8 @@ impl Additions {
     /// too many, or if the collector has ended. Must be called on a tokio runtime.
     #[must_use = "an inventory that is not taken never runs"]
     pub fn add(&self, inventory: Arc<dyn Inventory>) -> bool {
-        self.shared.upgrade().is_some_and(|shared| shared.add(inventory))
+        // What a thread still reads for one that has ended would take it, and nobody would hear it.
+        !self.changes.is_closed() && self.shared.upgrade().is_some_and(|shared| shared.add(inventory))
     }
 
     /// Waits until the collector has ended.
