@@ -40,6 +40,12 @@ fn disk(scope: &Scope) -> BTreeMap<&'static str, [f64; 2]> {
     said.lines().map(kind).collect()
 }
 
+/// Whether the command line knows the engine's version of the API.
+fn is_of_the_same_age(scope: &Scope) -> bool {
+    let versions = scope.cli(&["version", "-f", "{{.Client.DefaultAPIVersion}} {{.Server.APIVersion}}"]);
+    versions.split_once(' ').is_some_and(|(client, server)| client == server)
+}
+
 fn count(scope: &Scope, list: &[&str]) -> f64 {
     let said = scope.cli(list);
     let ids: std::collections::BTreeSet<&str> = said.lines().collect();
@@ -89,7 +95,10 @@ fn what_an_engine_holds_and_what_that_takes_is_what_its_command_line_says() {
             page.expect("engine_disk_usage_bytes", &[docker, ("type", kind), ("reclaimable", reclaimable)])
         };
         assert_near(&format!("{kind}, all"), shown("true") + shown("false"), *all, all * 1e-3);
-        assert_near(&format!("{kind}, reclaimable"), shown("true"), *free, free * 1e-3);
+        // A command line that is older than its engine takes images in use for free.
+        if *kind != "images" || is_of_the_same_age(&scope) {
+            assert_near(&format!("{kind}, reclaimable"), shown("true"), *free, free * 1e-3);
+        }
     }
     assert_eq!(taken.len(), KINDS.len());
     // So that no comparison above was one of nothing with nothing.
@@ -97,7 +106,8 @@ fn what_an_engine_holds_and_what_that_takes_is_what_its_command_line_says() {
     assert!(all >= 5e6 && (2e6..3e6).contains(&free), "{taken:?}");
     let [all, free] = taken["containers"];
     assert!(all >= 2.2e6 && (7e5..1e6).contains(&free), "{taken:?}");
-    assert!(taken["images"][1] >= 7e5, "{taken:?}");
+    let free = page.expect("engine_disk_usage_bytes", &[("type", "images"), ("reclaimable", "true")]);
+    assert!((7e5..2e6).contains(&free), "the second image's own layer, packed or not: {free}");
 
     for (kind, list) in [
         ("images", ["image", "ls", "-q", "--no-trunc"].as_slice()),
@@ -115,7 +125,8 @@ fn what_an_engine_holds_and_what_that_takes_is_what_its_command_line_says() {
         let words: Vec<&str> = line.split('|').collect();
         let of_it = [docker, ("image_id", words[0])];
         let size = bytes(words[1]);
-        assert_near(line, page.expect("engine_image_size_bytes", &of_it), size, size * 1e-3);
+        // Three digits of them here.
+        assert_near(line, page.expect("engine_image_size_bytes", &of_it), size, size * 5e-3);
         let digest = page.all("engine_image_size_bytes", &of_it)[0].label("digest");
         assert_eq!(digest, words[2].trim_start_matches("<none>"), "{line}");
         let created = unix_seconds(&scope.cli(&["image", "inspect", "-f", "{{.Created}}", words[0]]));

@@ -22,11 +22,14 @@ use crate::Absence;
 const THREADS_MAX: usize = 4;
 /// How long an answer is waited for: less than after which the waiting thread would itself be taken for one that hangs.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long it is waited for until the question is asked: on a machine whose processors are all busy a new thread, and the turns
+/// before, take their time, which says nothing of the file system.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The file systems that are being asked, and since when.
+/// The file systems that are being asked, and since when; `None` for those whose thread has not begun.
 #[derive(Debug, Default)]
 pub(super) struct Aside {
-    asked: Mutex<BTreeMap<Option<u64>, Instant>>,
+    asked: Mutex<BTreeMap<Option<u64>, Option<Instant>>>,
     /// One of them has answered.
     changed: Condvar,
     /// A file system that hangs was told of.
@@ -39,6 +42,13 @@ struct Turn {
     device: Option<u64>,
 }
 
+impl Turn {
+    /// From now on it may be said to hang.
+    fn begin(&self) {
+        lock(&self.aside.asked).insert(self.device, Some(Instant::now()));
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         lock(&self.aside.asked).remove(&self.device);
@@ -47,29 +57,34 @@ impl Drop for Turn {
 }
 
 impl Aside {
-    /// Asks the file system of that device about a path; [`Absence::Timeout`] if it does not answer soon.
+    /// Asks the file system of that device about a path; [`Absence::Timeout`] if it does not answer soon, or could not be asked.
     pub(super) fn ask<T: Send + 'static>(
         self: &Arc<Self>,
         device: Option<u64>,
         path: &Path,
         question: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Absence> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + START_PATIENCE;
         let turn = self.turn(device, until)?;
+        let (begin, begun) = mpsc::sync_channel(1);
         let (answer, answered) = mpsc::sync_channel(1);
         let asking =
             thread::Builder::new().name("ask-aside".into()).stack_size(256 * 1024).spawn(move || {
+                turn.begin();
+                // Nobody may be waiting any more, here as below.
+                let _ = begin.send(());
                 let said = question();
                 drop(turn);
-                // Nobody may be waiting any more.
                 let _ = answer.send(said);
             });
         if let Err(error) = asking {
             tracing::warn!(%error, "failed to start a thread that asks a file system: raise the limit of threads");
             return Err(Absence::NotReachable);
         }
-        let left = until.saturating_duration_since(Instant::now());
-        answered.recv_timeout(left).map_err(|_| {
+        if begun.recv_timeout(until.saturating_duration_since(Instant::now())).is_err() {
+            return Err(Absence::Timeout);
+        }
+        answered.recv_timeout(PATIENCE).map_err(|_| {
             if !self.told.swap(true, Relaxed) {
                 tracing::warn!(
                     path = %path.display(),
@@ -85,10 +100,12 @@ impl Aside {
         let mut asked = lock(&self.asked);
         loop {
             let now = Instant::now();
-            let hangs = |since: &Instant| now.saturating_duration_since(*since) >= PATIENCE;
+            let hangs = |since: &Option<Instant>| {
+                since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
+            };
             let in_vain = match asked.get(&device) {
                 None if asked.len() < THREADS_MAX => {
-                    asked.insert(device, now);
+                    asked.insert(device, None);
                     return Ok(Turn { aside: Arc::clone(self), device });
                 }
                 None => asked.values().all(hangs),

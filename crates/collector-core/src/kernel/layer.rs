@@ -104,8 +104,13 @@ impl Layer {
     }
 
     fn find(&mut self, host: &Host, known: &FileSystems) {
-        let is_old = self.looked_at.is_none_or(|at| at.elapsed() >= FRESH);
-        if self.ground.is_err() && is_old {
+        let again = match self.ground {
+            Ok(_) => false,
+            // To ask one that is known to hang costs nothing, and it may answer again.
+            Err(Absence::Timeout) => true,
+            Err(_) => self.looked_at.is_none_or(|at| at.elapsed() >= FRESH),
+        };
+        if again {
             self.ground = self
                 .process
                 .ok_or(Absence::NotReachable)
@@ -135,7 +140,7 @@ impl Layer {
             walker.add((self.token, 0), Target { ways, device: ground.device });
         }
         let space = match self.space {
-            Some((at, space)) if at.elapsed() < FRESH => space,
+            Some((at, space)) if at.elapsed() < FRESH && space != Err(Absence::Timeout) => space,
             _ => self.space.insert((Instant::now(), known.space(&ground.directory))).1,
         };
         let labels: &[&str] = &[&ground.label];
