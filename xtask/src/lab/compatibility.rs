@@ -42,6 +42,7 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("OTLP: a back end counts what a restarted container used once", &["otlp::"]),
     ("dashboards: every query answered by a real Prometheus", &["dashboards::"]),
     ("alerts, through a Prometheus and an Alertmanager to a webhook", &["alerts::"]),
+    ("what an engine holds, and the disk space of that", &["holdings::"]),
     ("what breaks does not stop the rest", &["faults::"]),
 ];
 

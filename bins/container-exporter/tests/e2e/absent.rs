@@ -7,13 +7,13 @@ fn a_controller_that_is_not_mounted_leaves_its_series_out() {
     let Some(scope) = Scope::new("unmounted") else { return };
     let containers = [scope.sleeper("one", &[]), scope.sleeper("two", &[])];
     let Some(pids) = mount_of(&containers[0].kernel(), "pids") else { return };
-    let all = scope.exporter().start();
+    let all = scope.exporter().all_groups().start();
     let page = all.await_container(&containers[0].name);
     assert_eq!(page.of("container_threads", &containers[0].name).map(|threads| threads >= 1.0), Some(true));
     assert_eq!(page.absent("pids", "no_controller"), 0.0);
 
     // In a mount namespace of the exporter's own, so that nobody else misses anything.
-    let exporter = scope.exporter().with_mounts(&format!("umount -l {pids}")).start();
+    let exporter = scope.exporter().all_groups().with_mounts(&format!("umount -l {pids}")).start();
     for container in &containers {
         let page = exporter.await_container(&container.name);
         assert_eq!(page.of("container_threads", &container.name), None);
@@ -35,7 +35,7 @@ fn a_file_that_is_not_there_leaves_its_series_out() {
         // One mount holds all controllers' files, and none of them can be taken away.
         return;
     }
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     let page = exporter.await_container(&container.name);
     assert!(page.of("container_memory_rss", &container.name).is_some());
     for name in
@@ -47,7 +47,7 @@ fn a_file_that_is_not_there_leaves_its_series_out() {
         assert_eq!(page.absent(group, "no_source_on_version"), 1.0, "group {group}");
     }
     let Some(hidden) = kernel.pressure_mount() else { return };
-    let exporter = scope.exporter().with_mounts(&format!("umount -l {hidden}")).start();
+    let exporter = scope.exporter().all_groups().with_mounts(&format!("umount -l {hidden}")).start();
     let page = exporter.await_container(&container.name);
     let pressure = page.lines.iter().filter(|line| line.name.starts_with("container_pressure_"));
     assert_eq!(pressure.count(), 0);

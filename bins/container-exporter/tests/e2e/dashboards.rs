@@ -222,7 +222,7 @@ fn every_query_of_every_dashboard_is_answered() {
     let exporter = scope
         .exporter()
         .config("general", "interval = 2")
-        .config("metrics", "groups = [\"all\"]")
+        .all_groups()
         .config("otlp", &format!("endpoint = \"http://{receiver}\"\nprotocol = \"http/protobuf\""))
         .start();
     let scrape =

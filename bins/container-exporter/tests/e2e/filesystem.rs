@@ -104,7 +104,7 @@ fn a_bind_mount_and_the_log_have_the_kernels_sizes() {
     assert!(std::process::Command::new("sync").status().expect("sync, of coreutils").success());
     let bind = format!("{}:/data dir", inside.display());
     let container = scope.run("bound", &["-v", &bind], "echo said; sleep 100000");
-    let exporter = scope.exporter().config("metrics", "filesystem_interval = 1").start();
+    let exporter = scope.exporter().all_groups().config("metrics", "filesystem_interval = 1").start();
     let labels = [("container_name", container.name.as_str()), ("mount", "/data dir")];
     let page = exporter.await_page("the walk over the mount", |page| {
         page.value("container_mount_usage_bytes", &labels).map(|_| page.clone())

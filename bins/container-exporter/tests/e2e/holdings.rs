@@ -52,7 +52,8 @@ fn count(scope: &Scope, list: &[&str]) -> f64 {
     ids.len() as f64
 }
 
-fn has_answers(page: &Page) -> bool {
+/// Whether the engine has answered all that it is asked in the background.
+pub(crate) fn has_answers(page: &Page) -> bool {
     ["info", "images", "volumes", "networks", "system_df"]
         .iter()
         .all(|question| page.value("engine_answer_age_seconds", &[("question", question)]).is_some())

@@ -81,7 +81,7 @@ fn a_shared_network_is_its_owners() {
     let owner = scope.sleeper("owner", &["--network", "bridge"]);
     let network = format!("container:{}", owner.name);
     let guest = scope.sleeper("guest", &["--network", &network]);
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     assert_eq!(interfaces(&exporter, &owner.name), ["eth0"]);
     assert_eq!(interfaces(&exporter, &guest.name), Vec::<String>::new());
     let page = exporter.scrape();

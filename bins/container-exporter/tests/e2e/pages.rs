@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::harness::{Container, Exporter, Page, Scope, await_until, skip, tells_time};
+use crate::holdings::has_answers;
 use crate::prometheus::{Format, Prometheus};
 
 /// What promtool may object to: names that S0's, S1's and cAdvisor's users have in their queries.
@@ -37,8 +38,8 @@ fn await_all(exporter: &Exporter) {
         let twice = ["container_cpu_usage_percent", "container_fs_usage_bytes"];
         let all = twice.iter().all(|name| page.all(name, &[]).len() == 2);
         // An engine says what it is and what it holds after its list.
-        let answered = ["container_exporter_engine_info", "engine_objects", "engine_image_size_bytes"];
-        (all && answered.iter().all(|name| !page.all(name, &[]).is_empty())).then_some(())
+        let is_known = !page.all("container_exporter_engine_info", &[]).is_empty();
+        (all && is_known && has_answers(page)).then_some(())
     });
 }
 
@@ -46,7 +47,7 @@ fn await_all(exporter: &Exporter) {
 fn a_real_prometheus_reads_both_profiles_in_each_format() {
     let Some(scope) = Scope::new("formats") else { return };
     let _containers = containers(&scope);
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     await_all(&exporter);
     for profile in ["native", "cadvisor"] {
         let expected = names(&exporter.scrape_at(&target(profile)));
@@ -74,7 +75,7 @@ fn a_real_prometheus_reads_both_profiles_in_each_format() {
 fn promtool_objects_to_names_only_that_others_fixed() {
     let Some(scope) = Scope::new("promtool") else { return };
     let _containers = containers(&scope);
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     let allowed: BTreeSet<&str> = LINTS.lines().collect();
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for profile in ["native", "cadvisor"] {
@@ -99,7 +100,7 @@ fn promtool_objects_to_names_only_that_others_fixed() {
 fn a_page_is_well_formed_and_its_order_stays() {
     let Some(scope) = Scope::new("order") else { return };
     let _containers = containers(&scope);
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     await_all(&exporter);
     for profile in ["native", "cadvisor"] {
         let text = |_| exporter.get(&target(profile), &[]).text().to_owned();
@@ -143,7 +144,7 @@ fn a_page_is_well_formed_and_its_order_stays() {
 fn a_part_of_a_page_can_be_asked_for() {
     let Some(scope) = Scope::new("parts") else { return };
     let _containers = containers(&scope);
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     await_all(&exporter);
     let whole = names(&exporter.scrape());
     let cpu = names(&exporter.scrape_at("/metrics?collect[]=cpu"));
@@ -183,7 +184,7 @@ fn await_cadvisor(exporter: &Exporter, container: &Container<'_>) -> Page {
 #[test]
 fn the_cadvisor_profile_passes_cadvisors_own_checks() {
     let Some(scope) = Scope::new("cadvisor") else { return };
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     let begun = std::time::SystemTime::now();
     let options = ["-m", "128m", "--network", "bridge", "--label", "com.example.team=core"];
     let container = scope.run("busy", &options, "while :; do :; done");

@@ -9,7 +9,7 @@ use crate::harness::{
 };
 
 fn simulated(count: u32) -> Setup {
-    Setup::new().arg(&format!("--source=sim:{count}"))
+    Setup::new().all_groups().arg(&format!("--source=sim:{count}"))
 }
 
 /// One request without a body; the connection is closed after its answer.

@@ -126,7 +126,7 @@ fn twenty_containers_a_second_for_a_minute_leave_nothing_behind() {
 pub(super) fn as_fast_as_the_engine_can(containers: u32, until: Instant) {
     const AT_ONCE: u32 = 8;
     let Some(scope) = Scope::new("churn") else { return };
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     Rounds::play(&exporter, containers, until, |round| {
         let next = AtomicU32::new(0);
         std::thread::scope(|threads| {

@@ -52,7 +52,7 @@ impl Scraper {
 pub(super) fn collections(count: u32) {
     let Some(mut made) = Made::new() else { return };
     (0..3).for_each(|_| _ = made.start());
-    let exporter = made.setup().start();
+    let exporter = made.setup().all_groups().start();
     let mut scraper = Scraper::connect(&exporter);
     for _ in 0..count / 10 {
         scraper.scrape();

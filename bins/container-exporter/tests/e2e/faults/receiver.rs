@@ -17,8 +17,6 @@ pub(super) fn away_for(time: Duration) {
     let endpoint = silent.local_addr().expect("bound");
     let exporter = Setup::new()
         .arg("--source=sim:1000")
-        // The standard groups: a page of all is 40 MB by itself.
-        .config("metrics", "groups = [\"standard\"]")
         .config(
             "otlp",
             &format!("endpoint = \"http://{endpoint}\"\nprotocol = \"grpc\"\ncompression = \"gzip\""),

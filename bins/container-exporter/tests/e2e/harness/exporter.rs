@@ -29,8 +29,8 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// The defaults with all groups, on a free port of the loopback, and every scrape a collection of its own: a value read
-    /// before the scrape is never newer than that on the page.
+    /// The defaults on a free port of the loopback, and every scrape a collection of its own: a value read before the scrape is
+    /// never newer than that on the page.
     pub(crate) fn new() -> Self {
         Self {
             arguments: Vec::new(),
@@ -41,7 +41,12 @@ impl Setup {
             prelude: None,
             wrapper: Vec::new(),
         }
-        .config("metrics", "max_age_ms = 0\ngroups = [\"all\"]")
+        .config("metrics", "max_age_ms = 0")
+    }
+
+    /// With all groups of metrics: each page takes a guest a second then, and its engine questions that walk through its disk.
+    pub(crate) fn all_groups(self) -> Self {
+        self.config("metrics", "groups = [\"all\"]")
     }
 
     /// The Docker at this address and no other engine: each that is followed costs a guest seconds.

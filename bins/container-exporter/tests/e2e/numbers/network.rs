@@ -162,7 +162,7 @@ fn sockets_by_state_and_what_tcp_counts_show() {
         echo | nc 127.0.0.1 7999; touch /done; exec sleep 100000";
     let container = scope.run("talks", &["--network", "bridge"], script);
     crate::harness::await_until("it is connected", || container.exec("test -e /done").0.then_some(()));
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     exporter.await_container(&container.name);
     let compared = compare(&exporter, &container);
     assert!(compared["container_netstat_tcp_in_segs_total"] > 0.0, "{compared:#?}");

@@ -100,7 +100,7 @@ fn zombies_stopped_processes_limits_and_refused_forks_show() {
     container.exec("(true &)");
     container.exec("sleep 100000 & kill -STOP $!");
     container.exec("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 100000 & done");
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     exporter.await_container(&container.name);
     let compared = compare(&exporter, &container);
     assert!(compared["container_processes"] >= 4.0, "{compared:#?}");
@@ -141,7 +141,7 @@ fn waits_for_a_cpu_rise_as_the_kernel_counts_them() {
     let container = scope.run("busy", &["--cpus", "0.5"], &format!("({busy}) & ({busy}) & {busy}"));
     let kernel = container.kernel();
     await_until("three processes run", || (processes(&kernel).len() >= 3).then_some(()));
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     let page = exporter.await_container(&container.name);
     if schedstat(&kernel)[2] == 0.0 {
         assert_eq!(page.of(WAITED, &container.name), None, "zeros of a kernel that does not count");

@@ -71,7 +71,7 @@ fn the_numbers_are_the_kernels() {
         trap 'exit 0' TERM; touch /done; sleep 100000 & wait";
     let container = scope.run("worked", &options, script);
     crate::harness::await_until("the work is done", || container.exec("test -e /done").0.then_some(()));
-    let exporter = scope.exporter().start();
+    let exporter = scope.exporter().all_groups().start();
     // Found by the scan first, while Podman's service is being started: its process, and so its layer, are Podman's to tell.
     exporter.await_page("its layer is known", |page| page.of("container_fs_limit_bytes", &container.name));
     let compared = crate::numbers::compare(&exporter, &container);
