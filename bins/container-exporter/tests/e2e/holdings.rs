@@ -108,7 +108,9 @@ fn what_an_engine_holds_and_what_that_takes_is_what_its_command_line_says() {
     let [all, free] = taken["containers"];
     assert!(all >= 2.2e6 && (7e5..1e6).contains(&free), "{taken:?}");
     let free = page.expect("engine_disk_usage_bytes", &[("type", "images"), ("reclaimable", "true")]);
-    assert!((7e5..2e6).contains(&free), "the second image's own layer, packed or not: {free}");
+    // Engines before API 1.52 take a layer that an image in use shares for free, too.
+    let most = taken["images"][0];
+    assert!((7e5..=most).contains(&free), "the second image's own layer at least: {free} of {most}");
 
     for (kind, list) in [
         ("images", ["image", "ls", "-q", "--no-trunc"].as_slice()),
