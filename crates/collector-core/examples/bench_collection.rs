@@ -1,5 +1,5 @@
-//! What one collection costs above a bare loop of `pread` over the same files: `cargo run --release -p collector-core
-//! --features kernel --example bench_collection -- [CONTAINERS] [PASSES] [GAP_MS]`.
+//! What one collection of the standard groups costs above a bare loop of `pread` over the same files: `cargo run --release
+//! -p collector-core --features kernel --example bench_collection -- [CONTAINERS] [PASSES] [GAP_MS]`.
 //!
 //! Collects from the containers that run here. With a gap, all caches have cooled when a pass begins. Prints one line for
 //! each pass: nanoseconds of CPU of the loop, of a collection, and the number of files.
@@ -69,7 +69,7 @@ async fn compare(containers: Vec<Container>, passes: usize, gap: Duration) -> Re
         Collector::start(Options::default(), vec![Arc::new(Fixed(containers))], sampler, Box::new(|_| {}));
     collector.wait_until(|collector| collector.known().len() == wanted).await;
     for _ in 0..3 {
-        collector.collect(Request::new(Groups::all())).await;
+        collector.collect(Request::new(Groups::standard())).await;
     }
     let mut files = Vec::new();
     for path in kept_files()? {
@@ -86,7 +86,7 @@ async fn compare(containers: Vec<Container>, passes: usize, gap: Duration) -> Re
         let floor = nanos(ClockId::ThreadCPUTime) - start;
         thread::sleep(gap / 2);
         let start = nanos(ClockId::ProcessCPUTime);
-        black_box(collector.collect(Request::new(Groups::all())).await);
+        black_box(collector.collect(Request::new(Groups::standard())).await);
         let ours = nanos(ClockId::ProcessCPUTime) - start;
         println!("{floor} {ours} {}", files.len());
     }

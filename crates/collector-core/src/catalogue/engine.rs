@@ -74,6 +74,6 @@ rows! { super::gpu_host::END;
         Dimension::EngineAnswer);
     ENGINE_DISK_USAGE = row(Group::EngineDisk,
         MetricDef::up_down("engine.disk.usage", Unit::Bytes, DISK,
-            "Disk space that the engine says it uses; reclaimable is what its prune could free. The sum of both is all.").by(BY_DISK),
+            "Disk space that the engine says it uses; reclaimable is what its prune could free, before API 1.52 also layers that unused images share with others. The sum of both is all.").by(BY_DISK),
         Dimension::EngineDisk);
 }
