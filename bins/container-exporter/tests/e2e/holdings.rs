@@ -108,9 +108,7 @@ fn what_an_engine_holds_and_what_that_takes_is_what_its_command_line_says() {
     let [all, free] = taken["containers"];
     assert!(all >= 2.2e6 && (7e5..1e6).contains(&free), "{taken:?}");
     let free = page.expect("engine_disk_usage_bytes", &[("type", "images"), ("reclaimable", "true")]);
-    // Engines before API 1.52 take a layer that an image in use shares for free, too.
-    let most = taken["images"][0];
-    assert!((7e5..=most).contains(&free), "the second image's own layer at least: {free} of {most}");
+    assert!(free >= 7e5, "the second image's own layer at least: {free}");
 
     for (kind, list) in [
         ("images", ["image", "ls", "-q", "--no-trunc"].as_slice()),
