@@ -114,21 +114,31 @@ impl<'a> Fleet<'a> {
 
     /// Starts that many containers; one in twenty writes to its disk, the others sleep.
     pub(crate) fn start(lab: &'a Lab, size: usize) -> Result<Self> {
-        let mut fleet = Self { lab, ids: Vec::new() };
-        for number in 0..size {
-            let name = format!("bench-{}-{number}", std::process::id());
-            let writes = number % 20 == 19;
-            fleet.ids.push(lab.run(&name, if writes { WRITING } else { IDLE }, !writes)?);
-        }
-        Ok(fleet)
+        Self::of(
+            lab,
+            size,
+            "bench-",
+            |number| if number % 20 == 19 { (WRITING, false) } else { (IDLE, true) },
+        )
     }
 
     /// Starts that many containers that listen for TCP, and do nothing else; their names begin with [`Self::LISTENING`].
     pub(crate) fn listening(lab: &'a Lab, size: usize) -> Result<Self> {
+        Self::of(lab, size, Self::LISTENING, |_| (LISTENING, true))
+    }
+
+    /// Starts containers by what each does, and whether it is limited.
+    fn of(
+        lab: &'a Lab,
+        size: usize,
+        prefix: &str,
+        what: impl Fn(usize) -> (&'static [&'static str], bool),
+    ) -> Result<Self> {
+        // Those that run are removed also where a later one does not start.
         let mut fleet = Self { lab, ids: Vec::new() };
         for number in 0..size {
-            let name = format!("{}{}-{number}", Self::LISTENING, std::process::id());
-            fleet.ids.push(lab.run(&name, LISTENING, true)?);
+            let (command, limited) = what(number);
+            fleet.ids.push(lab.run(&format!("{prefix}{}-{number}", std::process::id()), command, limited)?);
         }
         Ok(fleet)
     }

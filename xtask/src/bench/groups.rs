@@ -37,9 +37,15 @@ fn path(group: Group) -> String {
 }
 
 /// CPU of each group for each container: a scrape of it alone, less a scrape without containers.
-pub(super) fn costs(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Result<Vec<Row>> {
-    let (exporter, mut scraper) = ours(bench, lab, fleet, &[ALL])?;
-    let mut rounds: Vec<(Group, Vec<f64>)> = of_containers().map(|group| (group, Vec::new())).collect();
+fn above_base(
+    bench: &Bench<'_>,
+    lab: &Lab,
+    fleet: &Fleet<'_>,
+    more: &[(&str, &str)],
+    groups: impl Iterator<Item = Group>,
+) -> Result<Vec<(Group, Vec<f64>)>> {
+    let (exporter, mut scraper) = ours(bench, lab, fleet, more)?;
+    let mut rounds: Vec<(Group, Vec<f64>)> = groups.map(|group| (group, Vec::new())).collect();
     for round in 0..bench.rounds(60, 15) {
         let (_, base) = exporter.scrape_at(&mut scraper, &path(BASE), false)?;
         for (group, costs) in &mut rounds {
@@ -50,12 +56,21 @@ pub(super) fn costs(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Result<V
             }
         }
     }
-    let row = |(group, costs): (Group, Vec<f64>)| -> Result<Row> {
-        let what = format!("CPU of the group `{}`, a container and scrape", group.as_str());
-        let kind = if group.is_standard() { "standard" } else { "opt-in" };
-        Ok(Row::new(what, Shape::Microseconds, figure(costs)?, f64::INFINITY).without_budget().note(kind))
-    };
-    let mut rows: Vec<Row> = rounds.into_iter().map(row).collect::<Result<_>>()?;
+    Ok(rounds)
+}
+
+/// One line of what a group costs each container of a kind.
+fn line(group: Group, kind: &str, costs: Vec<f64>) -> Result<Row> {
+    let what = format!("CPU of the group `{}`, a container{kind} and scrape", group.as_str());
+    let note = if group.is_standard() { "standard" } else { "opt-in" };
+    Ok(Row::new(what, Shape::Microseconds, figure(costs)?, f64::INFINITY).without_budget().note(note))
+}
+
+/// What each group costs.
+pub(super) fn costs(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Result<Vec<Row>> {
+    let rounds = above_base(bench, lab, fleet, &[ALL], of_containers())?;
+    let mut rows: Vec<Row> =
+        rounds.into_iter().map(|(group, costs)| line(group, "", costs)).collect::<Result<_>>()?;
     let listening = listening(bench, lab)?;
     if bench.options.write {
         write(&rows, &listening)?;
@@ -68,18 +83,9 @@ pub(super) fn costs(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Result<V
 fn listening(bench: &Bench<'_>, lab: &Lab) -> Result<Row> {
     let fleet = Fleet::listening(lab, LISTENING)?;
     let rule = format!("name={}*", Fleet::LISTENING);
-    let (exporter, mut scraper) =
-        ours(bench, lab, &fleet, &[ALL, ("CONTAINER_EXPORTER__CONTAINERS__INCLUDE", &rule)])?;
-    let mut costs = Vec::new();
-    for round in 0..bench.rounds(60, 15) {
-        let (_, base) = exporter.scrape_at(&mut scraper, &path(BASE), false)?;
-        let (_, cost) = exporter.scrape_at(&mut scraper, &path(SOCKETS), false)?;
-        if round > 0 {
-            costs.push((cost - base).max(0.0) / fleet.len() as f64);
-        }
-    }
-    let what = format!("CPU of the group `{}`, a container that listens and scrape", SOCKETS.as_str());
-    Ok(Row::new(what, Shape::Microseconds, figure(costs)?, f64::INFINITY).without_budget().note("opt-in"))
+    let only = [ALL, ("CONTAINER_EXPORTER__CONTAINERS__INCLUDE", rule.as_str())];
+    let rounds = above_base(bench, lab, &fleet, &only, [SOCKETS].into_iter())?;
+    line(SOCKETS, " that listens", rounds.into_iter().flat_map(|(_, costs)| costs).collect())
 }
 
 fn write(rows: &[Row], listening: &Row) -> Result<()> {

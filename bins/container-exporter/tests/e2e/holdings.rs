@@ -1,6 +1,8 @@
 //! What an engine holds and the disk space that takes, against what the engine's own command line says of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use collector_core::catalogue::ids::QUESTIONS;
 
 use crate::harness::{Daemon, LiveRestore, Page, Scope, assert_near, is_emulated, leave_out};
 use crate::numbers::table::unix_seconds;
@@ -48,13 +50,13 @@ fn is_of_the_same_age(scope: &Scope) -> bool {
 
 fn count(scope: &Scope, list: &[&str]) -> f64 {
     let said = scope.cli(list);
-    let ids: std::collections::BTreeSet<&str> = said.lines().collect();
+    let ids: BTreeSet<&str> = said.lines().collect();
     ids.len() as f64
 }
 
 /// Whether the engine has answered all that it is asked in the background.
 pub(crate) fn has_answers(page: &Page) -> bool {
-    ["info", "images", "volumes", "networks", "system_df"]
+    QUESTIONS
         .iter()
         .all(|question| page.value("engine_answer_age_seconds", &[("question", question)]).is_some())
 }
