@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::file::read_file;
 use crate::key::{Controller, Units, Version};
 use crate::parse::{self, Mount};
 use crate::paths::CgroupPath;
@@ -274,7 +275,7 @@ impl Host {
     /// [`HostError::Read`]; not found means that the process has ended.
     pub fn cgroup_path(&self, pid: u32) -> Result<CgroupPath, HostError> {
         let path = self.proc_file(pid, "cgroup");
-        fs::read(&path)
+        read_file(&path)
             .map(|bytes| CgroupPath::parse(&bytes))
             .map_err(|source| HostError::Read { path, source })
     }
@@ -285,7 +286,7 @@ impl Host {
     /// [`HostError::Read`]; not found means that the process has ended.
     pub fn process(&self, pid: u32) -> Result<Process, HostError> {
         let path = self.proc_file(pid, "stat");
-        let started = fs::read(&path).and_then(|stat| {
+        let started = read_file(&path).and_then(|stat| {
             parse::start_ticks(&stat).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         });
         started
@@ -383,7 +384,7 @@ type Hierarchies = [Option<Hierarchy>; Controller::ALL.len()];
 /// From the mount table of this process.
 fn mounted(roots: &Roots) -> Hierarchies {
     let mut found = Hierarchies::default();
-    let bytes = fs::read(roots.proc.join("self/mountinfo")).unwrap_or_default();
+    let bytes = read_file(&roots.proc.join("self/mountinfo")).unwrap_or_default();
     for mount in parse::mountinfo(&bytes) {
         let Some(point) = visible(roots, &mount) else { continue };
         let hierarchy = Hierarchy { point: point.into(), root: mount.root.as_str().into() };

@@ -62,6 +62,8 @@ mod budget;
 #[cfg(all(feature = "reader", target_os = "linux"))]
 mod exit;
 #[cfg(all(feature = "reader", target_os = "linux"))]
+mod file;
+#[cfg(all(feature = "reader", target_os = "linux"))]
 mod host;
 #[cfg(all(feature = "reader", target_os = "linux"))]
 mod inotify;
@@ -76,6 +78,8 @@ mod tree_watch;
 pub use budget::{FdBudget, raise_fd_limit};
 #[cfg(all(feature = "reader", target_os = "linux"))]
 pub use exit::{ExitSignal, ExitWatch, WatchError, Watched};
+#[cfg(all(feature = "reader", target_os = "linux"))]
+pub use file::{read_file, read_text};
 #[cfg(all(feature = "reader", target_os = "linux"))]
 pub use host::{Host, HostError, Layout, Namespace, Process, Roots};
 #[cfg(all(feature = "reader", target_os = "linux"))]

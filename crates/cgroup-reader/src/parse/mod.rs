@@ -11,7 +11,7 @@ mod process;
 mod table;
 
 pub use cpu_list::{cpu_count, cpu_list};
-pub use mountinfo::{Mount, mountinfo};
+pub use mountinfo::{Mount, mountinfo, root_mount};
 pub use network::{Socket, hex_column, named_pair, protocol_pair, socket};
 pub use process::{Task, TaskState, limits, schedstat, start_ticks, task};
 pub use table::{DISKSTATS_COLUMNS, NET_DEV_COLUMNS, diskstats, nested, net_dev, numa_stat, pairs};

@@ -25,6 +25,13 @@ impl Mount {
     }
 }
 
+/// What is mounted at `/`; a later mount hides an earlier one. The other lines are not parsed.
+#[must_use]
+pub fn root_mount(bytes: &[u8]) -> Option<Mount> {
+    let is_root = |line: &&[u8]| line.split(|&byte| byte == b' ').nth(4) == Some(b"/");
+    super::lines(bytes).filter(is_root).filter_map(mount).last()
+}
+
 /// The mounts, in the file's order (a later one hides an earlier one at the same point). Lines out of format are left out.
 pub fn mountinfo(bytes: &[u8]) -> impl Iterator<Item = Mount> + '_ {
     super::lines(bytes).filter_map(mount)
@@ -51,6 +58,9 @@ fn mount(line: &[u8]) -> Option<Mount> {
 
 /// Undoes the kernel's octal escapes (`\040` is a space); `None` if the result is not UTF-8.
 fn unescape(word: &[u8]) -> Option<String> {
+    if !word.contains(&b'\\') {
+        return str::from_utf8(word).ok().map(str::to_owned);
+    }
     let mut out = Vec::with_capacity(word.len());
     let mut rest = word;
     while let Some((&byte, after)) = rest.split_first() {
@@ -86,6 +96,14 @@ mod tests {
         assert_eq!(mounts[1].root, "/docker/x y");
         assert_eq!(mounts[1].point, "/mnt/a\\b\tc");
         assert_eq!(mounts[1].options().collect::<Vec<_>>(), ["rw", "cpu", "cpuacct"]);
+    }
+
+    #[test]
+    fn the_root_is_the_last_that_is_mounted_there() {
+        let text = b"1 0 0:1 / / rw - rootfs rootfs rw\n2 1 8:1 / / rw - ext4 /dev/sda1 rw\n3 2 0:3 / /proc rw - proc proc rw\n";
+        assert_eq!(root_mount(text), mountinfo(text).filter(|mount| mount.point == "/").last());
+        assert_eq!(root_mount(text).map(|mount| mount.fs_type).as_deref(), Some("ext4"));
+        assert_eq!(root_mount(b"3 2 0:3 / /proc rw - proc proc rw\n"), None);
     }
 
     /// As the kernel shows an overlay whose directories have odd names.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{Host, Process, Roots};
+use cgroup_reader::{Host, Process, Roots, parse::Mount};
 
 use super::{
     lock,
@@ -163,7 +163,7 @@ impl Layer {
 
 impl Ground {
     fn find(host: &Host, known: &FileSystems, process: Process) -> Result<Self, Absence> {
-        let upper = upper_directory(&MountTable::of(host, process)?)?;
+        let upper = upper_directory(MountTable::root_of(host, process)?)?;
         let (directory, metadata) = known.places.find(&upper, |path| fs::metadata(path), Metadata::is_dir)?;
         let device = metadata.dev();
         // As the mount table names it; the device's numbers where it does not.
@@ -174,8 +174,8 @@ impl Ground {
 }
 
 /// The upper directory of the overlay that is a process's root, as the engine named it.
-fn upper_directory(mounts: &MountTable) -> Result<PathBuf, Absence> {
-    let root = mounts.at("/").ok_or(Absence::Malformed)?;
+fn upper_directory(root: Option<Mount>) -> Result<PathBuf, Absence> {
+    let root = root.ok_or(Absence::Malformed)?;
     // Other storage drivers keep the layer elsewhere, and a container that is read-only from the start has none.
     let upper = root.options().find_map(|option| option.strip_prefix("upperdir=")).ok_or(Absence::NoFile)?;
     // Docker mounts long chains of layers relative to a directory that no file names.

@@ -4,13 +4,12 @@
 
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{Controller, Directories, Host, Version, parse};
+use cgroup_reader::{Controller, Directories, Host, Version, parse, read_file, read_text};
 
 use super::lock;
 use crate::effective::{CpuQuota, Limit};
@@ -78,29 +77,25 @@ fn above(host: &Host, controller: Controller, directory: Option<&Path>) -> impl 
     .take(LEVELS_MAX)
 }
 
-fn read_word(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
-}
-
 /// Whether what is below a v1 cgroup is charged to it: always from Linux 5.11 on.
 fn is_hierarchical(directory: &Path) -> bool {
-    read_word(&directory.join("memory.use_hierarchy")).is_none_or(|word| word != "0")
+    read_text(&directory.join("memory.use_hierarchy")).is_none_or(|word| word != "0")
 }
 
 fn memory_limit(version: Version, directory: &Path) -> Limit<u64> {
     let file = if version == Version::V2 { "memory.max" } else { "memory.limit_in_bytes" };
-    let bytes = read_word(&directory.join(file)).and_then(|word| word.parse().ok());
+    let bytes = read_text(&directory.join(file)).and_then(|word| word.parse().ok());
     bytes.map_or(Limit::Max, Limit::from_v1_memory_bytes)
 }
 
 fn quota(version: Version, directory: &Path) -> Limit<f64> {
     let quota = if version == Version::V2 {
-        read_word(&directory.join("cpu.max")).and_then(|text| {
+        read_text(&directory.join("cpu.max")).and_then(|text| {
             let (quota, period) = text.split_once(' ')?;
             Some(CpuQuota::new(quota.parse().map_or(Limit::Max, Limit::Value), period.parse().ok()?))
         })
     } else {
-        let word = |file| read_word(&directory.join(file));
+        let word = |file| read_text(&directory.join(file));
         word("cpu.cfs_quota_us")
             .and_then(|quota| Some((quota.parse().ok()?, word("cpu.cfs_period_us")?.parse().ok()?)))
             .map(|(quota, period)| CpuQuota::from_v1(quota, period))
@@ -116,7 +111,7 @@ fn cpuset(host: &Host, directories: &Directories) -> Option<u32> {
     let above = above(host, Controller::Cpuset, Some(&own));
     let bytes = std::iter::once(own.clone())
         .chain(above)
-        .find_map(|directory| fs::read(directory.join(file)).ok())?;
+        .find_map(|directory| read_file(&directory.join(file)).ok())?;
     u32::try_from(parse::cpu_count(&bytes).ok()?).ok().filter(|count| *count > 0)
 }
 
@@ -144,6 +139,8 @@ impl Slow {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use cgroup_reader::{CgroupPath, Roots};
 
     use super::*;

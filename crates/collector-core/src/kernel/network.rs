@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{Controller, Directories, Host, Process};
+use cgroup_reader::{Controller, Directories, Host, Process, read_text};
 
 use super::lock;
 use crate::{Absence, Network};
@@ -107,7 +107,7 @@ fn namespace_of(host: &Host, pid: u32) -> Option<u64> {
 pub(super) fn first_process(host: &Host, directories: &Directories) -> Option<Process> {
     let controllers = [Controller::Core, Controller::Memory, Controller::Cpu, Controller::Pids];
     controllers.into_iter().find_map(|controller| {
-        let procs = fs::read_to_string(directories.path(controller)?.join("cgroup.procs")).ok()?;
+        let procs = read_text(&directories.path(controller)?.join("cgroup.procs"))?;
         host.process(procs.lines().next()?.parse().ok()?).ok()
     })
 }

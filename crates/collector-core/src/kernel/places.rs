@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
-    fs::{self, Metadata},
+    fs::Metadata,
     io,
     os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
     path::{Component, Path, PathBuf},
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{Host, Process, Roots, parse};
+use cgroup_reader::{Host, Process, Roots, parse, read_file};
 
 use super::{aside::Aside, lock, reason::reason};
 use crate::Absence;
@@ -39,12 +39,18 @@ pub(super) struct MountTable(Vec<parse::Mount>);
 impl MountTable {
     /// That of a process; if another has its pid meanwhile, it is not running.
     pub(super) fn of(host: &Host, process: Process) -> Result<Self, Absence> {
+        Ok(Self(parse::mountinfo(&Self::read(host, process)?).collect()))
+    }
+
+    /// What is mounted at the root of a process, which costs less than the whole table.
+    pub(super) fn root_of(host: &Host, process: Process) -> Result<Option<parse::Mount>, Absence> {
+        Ok(parse::root_mount(&Self::read(host, process)?))
+    }
+
+    fn read(host: &Host, process: Process) -> Result<Vec<u8>, Absence> {
         let path = host.roots().proc.join(process.pid.to_string()).join("mountinfo");
-        let bytes = fs::read(path).map_err(|error| reason(&error))?;
-        if !host.is_running(process) {
-            return Err(Absence::NotRunning);
-        }
-        Ok(Self(parse::mountinfo(&bytes).collect()))
+        let bytes = read_file(&path).map_err(|error| reason(&error))?;
+        if host.is_running(process) { Ok(bytes) } else { Err(Absence::NotRunning) }
     }
 
     /// What is mounted at a path; a later mount hides an earlier one.
@@ -182,7 +188,7 @@ impl View {
         {
             return Arc::clone(table);
         }
-        let bytes = fs::read(&self.file).unwrap_or_default();
+        let bytes = read_file(&self.file).unwrap_or_default();
         let table = Arc::new(table(&bytes));
         *known = Some((Instant::now(), Arc::clone(&table)));
         table

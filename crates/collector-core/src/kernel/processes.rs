@@ -18,6 +18,7 @@ use std::{
 use cgroup_reader::{
     Controller, Directories, Host, Process, Slot, Version,
     parse::{self, TaskState},
+    read_file,
 };
 
 use super::{
@@ -420,7 +421,7 @@ fn limits(host: &Host, init: Option<Process>, out: &mut Sample) {
     let read = init.ok_or(Absence::NotReachable).and_then(|init| {
         let path = host.roots().proc.join(init.pid.to_string()).join("limits");
         // Read first: a process that still has the pid afterwards had it before.
-        let bytes = fs::read(path);
+        let bytes = read_file(&path);
         if !host.is_running(init) {
             return Err(Absence::NotRunning);
         }
