@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use crate::family::{Family, FamilyError, Histogram, Kind, Summary};
-use crate::label::LabelBlock;
+use crate::label::{LabelBlock, Labels};
 use crate::name::is_metric_name;
 use crate::negotiate::Format;
 use crate::number::Number;
@@ -135,13 +135,29 @@ impl Encoder {
     /// family is a histogram or summary, or if a label name stands in two blocks.
     #[inline]
     pub fn sample(&mut self, labels: &[&LabelBlock], value: Number, created: Option<SystemTime>) {
+        self.write(labels.iter().map(|block| Labels::from(*block)), value, created);
+    }
+
+    /// As [`sample`](Self::sample), with labels that may be from [`PackedLabels`](crate::PackedLabels).
+    #[inline]
+    pub fn sample_of(&mut self, labels: &[Labels<'_>], value: Number, created: Option<SystemTime>) {
+        self.write(labels.iter().copied(), value, created);
+    }
+
+    #[inline]
+    fn write<'a>(
+        &mut self,
+        labels: impl Iterator<Item = Labels<'a>> + Clone,
+        value: Number,
+        created: Option<SystemTime>,
+    ) {
         let plain = |kind| matches!(kind, Kind::Counter | Kind::Gauge | Kind::Unknown);
-        if !self.admit(labels, plain, None) {
+        if !self.admit(any_overlap(labels.clone()), plain) {
             return;
         }
         match &mut self.writer {
             Writer::Text(text) => text.sample(&mut self.out, labels, value),
-            Writer::Protobuf(protobuf) => protobuf.sample(labels, value, created),
+            Writer::Protobuf(protobuf) => protobuf.sample(labels.map(Labels::block), value, created),
         }
     }
 
@@ -152,7 +168,7 @@ impl Encoder {
         histogram: &Histogram<'_>,
         created: Option<SystemTime>,
     ) {
-        if !self.admit(labels, |kind| kind == Kind::Histogram, Some("le")) {
+        if !self.admit(clash(labels, "le"), |kind| kind == Kind::Histogram) {
             return;
         }
         match &mut self.writer {
@@ -163,7 +179,7 @@ impl Encoder {
 
     /// Writes the samples of one summary; refused if the family is of another kind or a block holds `quantile`.
     pub fn summary(&mut self, labels: &[&LabelBlock], summary: &Summary<'_>, created: Option<SystemTime>) {
-        if !self.admit(labels, |kind| kind == Kind::Summary, Some("quantile")) {
+        if !self.admit(clash(labels, "quantile"), |kind| kind == Kind::Summary) {
             return;
         }
         match &mut self.writer {
@@ -217,20 +233,14 @@ impl Encoder {
         self.refused_samples
     }
 
-    /// Whether the open family takes a sample with these labels; writes the family's header if it is the first.
+    /// Whether the open family takes a sample, of whose labels it is known whether a name stands there twice; writes the family's
+    /// header if it is the first.
     #[inline]
-    fn admit(
-        &mut self,
-        labels: &[&LabelBlock],
-        fits: impl Fn(Kind) -> bool,
-        own_label: Option<&str>,
-    ) -> bool {
+    fn admit(&mut self, clash: bool, fits: impl Fn(Kind) -> bool) -> bool {
         let (State::Opened(kind) | State::Started(kind)) = self.state else {
             self.refused_samples += 1;
             return false;
         };
-        let clash = labels.len() > 1 && any_overlap(labels)
-            || own_label.is_some_and(|name| labels.iter().any(|block| block.contains(name)));
         if clash || !fits(kind) {
             self.refused_samples += 1;
             return false;
@@ -259,6 +269,14 @@ impl Encoder {
 }
 
 /// Whether a label name stands in two of the blocks.
-fn any_overlap(labels: &[&LabelBlock]) -> bool {
-    labels.iter().enumerate().any(|(at, block)| labels[..at].iter().any(|earlier| earlier.overlaps(block)))
+#[inline]
+fn any_overlap<'a>(labels: impl Iterator<Item = Labels<'a>> + Clone) -> bool {
+    let mut pairs = labels.clone().enumerate();
+    pairs.any(|(at, one)| labels.clone().take(at).any(|earlier| earlier.overlaps(one)))
+}
+
+/// Whether a label name stands in two of the blocks, or the family's own label in one.
+fn clash(labels: &[&LabelBlock], own: &str) -> bool {
+    any_overlap(labels.iter().map(|block| Labels::from(*block)))
+        || labels.iter().any(|block| block.contains(own))
 }

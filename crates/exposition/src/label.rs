@@ -149,6 +149,91 @@ impl LabelBlock {
     }
 }
 
+/// A block as a sample carries it: by itself, or from [`PackedLabels`].
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a> {
+    text: &'a str,
+    names: u64,
+    block: &'a LabelBlock,
+}
+
+impl<'a> Labels<'a> {
+    pub(crate) fn as_str(self) -> &'a str {
+        self.text
+    }
+
+    pub(crate) fn block(self) -> &'a LabelBlock {
+        self.block
+    }
+
+    /// [`LabelBlock::overlaps`]; looks at the blocks themselves only where names may be in both.
+    #[inline]
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.names & other.names != 0 && self.block.overlaps(other.block)
+    }
+}
+
+impl<'a> From<&'a LabelBlock> for Labels<'a> {
+    #[inline]
+    fn from(block: &'a LabelBlock) -> Self {
+        Self { text: &block.text, names: block.names, block }
+    }
+}
+
+/// The texts of many blocks in one piece, for who writes all of them again and again in this order: the processor sees what comes
+/// next, where blocks that each lie somewhere else would be waited for.
+///
+/// ```
+/// use exposition::{Encoder, Family, Format, Kind, LabelBlock, Number, PackedLabels};
+///
+/// let blocks = [LabelBlock::new(&[("name", "web")])?, LabelBlock::new(&[("name", "db")])?];
+/// let packed = PackedLabels::new(&blocks);
+/// let mut encoder = Encoder::new(Format::Text004);
+/// encoder.family(&Family::new("threads", "", Kind::Gauge))?;
+/// for (at, block) in blocks.iter().enumerate() {
+///     encoder.sample_of(&[packed.get(at, block)], Number::Integer(1), None);
+/// }
+/// assert_eq!(encoder.take(), b"# TYPE threads gauge\nthreads{name=\"web\"} 1\nthreads{name=\"db\"} 1\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct PackedLabels {
+    text: String,
+    places: Vec<Place>,
+}
+
+/// Where a block's text ends, and the bits of its names.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    end: usize,
+    names: u64,
+}
+
+impl PackedLabels {
+    /// Copies the texts of these blocks.
+    pub fn new<'a>(blocks: impl IntoIterator<Item = &'a LabelBlock>) -> Self {
+        let mut packed = Self::default();
+        for block in blocks {
+            packed.text.push_str(&block.text);
+            packed.places.push(Place { end: packed.text.len(), names: block.names });
+        }
+        packed.text.shrink_to_fit();
+        packed.places.shrink_to_fit();
+        packed
+    }
+
+    /// The labels of a block, which is the one that was packed at this place. Past the end it is the block by itself.
+    #[inline]
+    #[must_use]
+    pub fn get<'a>(&'a self, at: usize, block: &'a LabelBlock) -> Labels<'a> {
+        let start = at.checked_sub(1).and_then(|before| self.places.get(before)).map_or(0, |place| place.end);
+        match self.places.get(at) {
+            Some(place) => Labels { text: &self.text[start..place.end], names: place.names, block },
+            None => block.into(),
+        }
+    }
+}
+
 /// Two blocks are equal if they hold the same labels in the same order.
 impl PartialEq for LabelBlock {
     fn eq(&self, other: &Self) -> bool {

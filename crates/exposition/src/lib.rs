@@ -25,7 +25,7 @@
 //! # The parts
 //!
 //! - [`negotiate`]: what the scraper accepts → a [`Format`] and the `Content-Type` of the answer.
-//! - [`LabelBlock`]: a label set that is escaped once and copied into every sample.
+//! - [`LabelBlock`]: a label set that is escaped once and copied into every sample; [`PackedLabels`]: those of thousands.
 //! - [`Encoder`]: takes a [`Family`] and its samples, hands out bytes as they come. It keeps off a page what makes
 //!   Prometheus refuse it whole: a second description of a metric, a unit that the name does not end in, an
 //!   OpenMetrics counter without `_total`, one label name twice in a series, a page without its end.
@@ -59,7 +59,7 @@ mod wire;
 
 pub use encoder::{CHUNK_BYTES, Encoder};
 pub use family::{Family, FamilyError, Histogram, Kind, Summary};
-pub use label::{LabelBlock, LabelError};
+pub use label::{LabelBlock, LabelError, Labels, PackedLabels};
 pub use name::{
     is_label_name, is_metric_name, is_reserved_label_name, is_structural_label_name, lossy,
     sanitize_label_name, sanitize_metric_name,

@@ -70,7 +70,12 @@ impl ProtobufWriter {
         out.append(&mut self.body);
     }
 
-    pub(crate) fn sample(&mut self, labels: &[&LabelBlock], value: Number, created: Option<SystemTime>) {
+    pub(crate) fn sample<'a>(
+        &mut self,
+        labels: impl Iterator<Item = &'a LabelBlock> + Clone,
+        value: Number,
+        created: Option<SystemTime>,
+    ) {
         self.value.clear();
         wire::double(&mut self.value, 1, value.as_f64());
         if self.value_field == metric::COUNTER {
@@ -94,7 +99,7 @@ impl ProtobufWriter {
             wire::double(&mut self.value, 2, upper);
         }
         timestamp(&mut self.value, created::HISTOGRAM, created);
-        self.metric(labels);
+        self.metric(labels.iter().copied());
     }
 
     pub(crate) fn summary(
@@ -112,12 +117,12 @@ impl ProtobufWriter {
             wire::double(&mut self.value, 2, value);
         }
         timestamp(&mut self.value, created::SUMMARY, created);
-        self.metric(labels);
+        self.metric(labels.iter().copied());
     }
 
     /// Appends the `Metric` of these labels and the value message that was just built.
-    fn metric(&mut self, labels: &[&LabelBlock]) {
-        let labels_len: usize = labels.iter().map(|block| block.protobuf().len()).sum();
+    fn metric<'a>(&mut self, labels: impl Iterator<Item = &'a LabelBlock> + Clone) {
+        let labels_len: usize = labels.clone().map(|block| block.protobuf().len()).sum();
         wire::message_head(
             &mut self.body,
             metric_family::METRIC,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::escape;
 use crate::family::{Family, Histogram, Kind, Summary};
-use crate::label::LabelBlock;
+use crate::label::{LabelBlock, Labels};
 use crate::number::{self, Number};
 
 /// Room for `"} "`, the longest value (24 characters of a float) and the line feed.
@@ -91,17 +91,23 @@ impl TextWriter {
     }
 
     /// One line: the name, the blocks between braces, the value.
-    pub(crate) fn sample(&self, out: &mut Vec<u8>, labels: &[&LabelBlock], value: Number) {
+    #[inline]
+    pub(crate) fn sample<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        labels: impl Iterator<Item = Labels<'a>> + Clone,
+        value: Number,
+    ) {
         // One check of the room for the whole line instead of one that may grow the page at each piece.
-        let bytes: usize = labels.iter().map(|block| block.as_str().len() + 1).sum();
+        let bytes: usize = labels.clone().map(|block| block.as_str().len() + 1).sum();
         out.reserve(self.prefix.len() + bytes + VALUE_BYTES_MAX);
         out.extend_from_slice(&self.prefix);
-        let mut blocks = labels.iter().filter(|block| !block.is_empty());
+        let mut blocks = labels.map(Labels::as_str).filter(|text| !text.is_empty());
         if let Some(first) = blocks.next() {
-            out.extend_from_slice(first.as_str().as_bytes());
-            for block in blocks {
+            out.extend_from_slice(first.as_bytes());
+            for text in blocks {
                 out.push(b',');
-                out.extend_from_slice(block.as_str().as_bytes());
+                out.extend_from_slice(text.as_bytes());
             }
             out.extend_from_slice(b"} ");
         } else {

@@ -12,7 +12,7 @@ use collector_core::{
     Absence, Container, Group, Groups, Reading, Sample, Snapshot, Value,
     catalogue::{Birth, Entity, ids},
 };
-use exposition::{Encoder, Format, LabelBlock, Number};
+use exposition::{Encoder, Format, LabelBlock, Labels, Number};
 
 use crate::{
     Extra, Wanted,
@@ -130,7 +130,7 @@ impl Chunks {
         if let (0, true, Some(identity), Some(root)) =
             (at.container, family.of_root, &plan.root, &snapshot.root)
         {
-            writer.sample_row(row, identity, root, None);
+            writer.sample_row(row, identity.into(), root, None);
         }
         let values = match &row.read {
             Read::Sample(tail) => Values::Scalar(ahead.row(row.id, snapshot), tail),
@@ -142,10 +142,10 @@ impl Chunks {
             let place = at.container;
             at.container += 1;
             let is_hidden = family.running_only && !member.running;
-            if !member.shown || is_hidden || one.left_out.has(family.group) {
+            if !member.shown || is_hidden || member.left_out.has(family.group) {
                 continue;
             }
-            let entry = &*member.entry;
+            let identity = roster.identities.get(place, &member.entry.identity);
             let born = match row.birth {
                 Birth::Unknown => None,
                 // A run whose start nobody told has none: first sight would be too late, and the server would take all
@@ -156,12 +156,14 @@ impl Chunks {
             };
             match &values {
                 Values::Scalar(cells, tail) => {
-                    writer.reading(&entry.identity, tail, cells.get(place), born);
+                    writer.reading(identity, tail, cells.get(place), born);
                 }
                 Values::Table(cells, table) => {
-                    writer.entries(table, cells, place, &entry.identity, &one.sample, born);
+                    writer.entries(table, cells, place, identity, &one.sample, born);
                 }
-                Values::Container(read) => writer.of_container(read, entry, &one.container, born),
+                Values::Container(read) => {
+                    writer.of_container(read, identity, &member.entry, &one.container, born);
+                }
             }
             if writer.encoder.is_chunk_ready() {
                 return false;
@@ -176,9 +178,10 @@ impl Chunks {
         if let (true, Reading::Absent(_)) = (row.id == ids::LABELS_DROPPED, sample.get(row.id)) {
             // Only who writes the page knows.
             let dropped = Reading::int(self.roster.labels_dropped);
-            return self.writer.reading(&self.plan.nobody, &self.plan.nobody, dropped, born);
+            let nobody = &self.plan.nobody;
+            return self.writer.reading(nobody.into(), nobody, dropped, born);
         }
-        self.writer.sample_row(row, &self.plan.nobody, sample, born);
+        self.writer.sample_row(row, (&self.plan.nobody).into(), sample, born);
     }
 
     fn finish(&mut self) {
@@ -248,21 +251,22 @@ impl Writer {
     fn of_container(
         &mut self,
         read: &Read,
+        identity: Labels<'_>,
         entry: &roster::Entry,
         container: &Container,
         born: Option<SystemTime>,
     ) {
         match read {
-            Read::Engine(read, tail) => self.reading(&entry.identity, tail, read(container), born),
+            Read::Engine(read, tail) => self.reading(identity, tail, read(container), born),
             Read::States(current, tails) => {
                 let Some(current) = current(container) else { return };
                 for (state, tail) in tails.iter().enumerate() {
                     let is_in = Reading::int(u64::from(state == current));
-                    self.reading(&entry.identity, tail, is_in, None);
+                    self.reading(identity, tail, is_in, None);
                 }
             }
             Read::Info(place) => {
-                self.reading(&entry.identity, &entry.infos[*place], Reading::int(1), None);
+                self.reading(identity, &entry.infos[*place], Reading::int(1), None);
             }
             Read::Sample(_) | Read::Table(_) => {}
         }
@@ -274,7 +278,7 @@ impl Writer {
         plan: &TablePlan,
         row: &TableRow<'_>,
         container: usize,
-        identity: &LabelBlock,
+        identity: Labels<'_>,
         sample: &Sample,
         born: Option<SystemTime>,
     ) {
@@ -296,7 +300,7 @@ impl Writer {
                 self.by_place.resize(place + 1, None);
             }
             let tail = self.by_place[place].get_or_insert_with(|| block(plan, &row.labels()[place]));
-            self.encoder.sample(&[identity, tail], number(value), born);
+            self.encoder.sample_of(&[identity, (&*tail).into()], number(value), born);
         }
     }
 
@@ -304,7 +308,7 @@ impl Writer {
     #[inline]
     fn reading(
         &mut self,
-        identity: &LabelBlock,
+        identity: Labels<'_>,
         tail: &LabelBlock,
         reading: Reading,
         born: Option<SystemTime>,
@@ -312,21 +316,15 @@ impl Writer {
         let Some(value) = reading.value() else { return };
         let number = number(value);
         if tail.is_empty() {
-            self.encoder.sample(&[identity], number, born);
+            self.encoder.sample_of(&[identity], number, born);
         } else {
-            self.encoder.sample(&[identity, tail], number, born);
+            self.encoder.sample_of(&[identity, tail.into()], number, born);
         }
     }
 
     /// The series of a row that stands in a sample.
     #[inline]
-    fn sample_row(
-        &mut self,
-        row: &RowPlan,
-        identity: &LabelBlock,
-        sample: &Sample,
-        born: Option<SystemTime>,
-    ) {
+    fn sample_row(&mut self, row: &RowPlan, identity: Labels<'_>, sample: &Sample, born: Option<SystemTime>) {
         match &row.read {
             Read::Sample(tail) | Read::Engine(_, tail) => {
                 self.reading(identity, tail, sample.get(row.id), born);
@@ -338,7 +336,7 @@ impl Writer {
 
     /// A series for each entry of a table that has a value in this column. Entries that show the same labels would
     /// take the page down: the first stays.
-    fn table(&mut self, plan: &TablePlan, identity: &LabelBlock, sample: &Sample, born: Option<SystemTime>) {
+    fn table(&mut self, plan: &TablePlan, identity: Labels<'_>, sample: &Sample, born: Option<SystemTime>) {
         let entries = &sample.table(plan.dimension).entries;
         self.written.clear();
         for (place, entry) in entries.iter().enumerate() {
@@ -355,7 +353,7 @@ impl Writer {
             }
             self.written.push(place);
             let tail = self.tail(plan, &entry.labels);
-            self.encoder.sample(&[identity, &self.tails[tail].1], number(value), born);
+            self.encoder.sample_of(&[identity, (&self.tails[tail].1).into()], number(value), born);
         }
     }
 

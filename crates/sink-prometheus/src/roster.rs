@@ -8,10 +8,10 @@
 use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
 use collector_core::{
-    Container, ContainerSample, Snapshot,
+    Container, ContainerSample, Groups, Snapshot,
     labels::{LabelPolicy, LabelSet},
 };
-use exposition::LabelBlock;
+use exposition::{LabelBlock, PackedLabels};
 
 use crate::{Options, Profile, plan::Plan};
 
@@ -24,7 +24,7 @@ pub(crate) struct Entry {
     /// Whose blocks they are; kept, so that the address cannot come to mean another.
     container: Arc<Container>,
     cgroup: Option<Arc<str>>,
-    /// What all its series have.
+    /// What all its series have; read from [`Roster::identities`] where one container follows the other.
     pub(crate) identity: LabelBlock,
     /// What its info series have besides.
     pub(crate) infos: Box<[LabelBlock]>,
@@ -42,6 +42,8 @@ pub(crate) struct Member {
     pub(crate) shown: bool,
     /// Whether it has processes.
     pub(crate) running: bool,
+    /// Groups of which the snapshot has no numbers of it.
+    pub(crate) left_out: Groups,
     /// When its run started.
     pub(crate) started_at: Option<SystemTime>,
 }
@@ -50,6 +52,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Roster {
     members: Vec<Member>,
+    /// The identities of the members, in their order.
+    pub(crate) identities: Arc<PackedLabels>,
     /// Labels that are left out or cut.
     pub(crate) labels_dropped: u64,
     /// Containers that are left out because another has the same identity.
@@ -76,22 +80,28 @@ impl Roster {
             at += usize::from(known.is_some());
             let cgroup = cgroup_of(sample, known.map(|member| &*member.entry), plan.profile);
             match known.filter(|member| member.entry.fits(&sample.container, cgroup.as_ref())) {
-                Some(member) => members.push(member.clone()),
+                Some(member) => members.push(Member { left_out: sample.left_out, ..member.clone() }),
                 None => {
                     all_kept = false;
                     members.push(Member {
                         entry: Arc::new(labeller.entry(&sample.container, cgroup)),
                         shown: true,
                         running: sample.container.state.has_processes(),
+                        left_out: sample.left_out,
                         started_at: sample.container.started_at,
                     });
                 }
             }
         }
-        if !all_kept {
-            refuse_duplicates(&mut members, plan.root.as_ref());
-        }
+        let identities = match before {
+            Some(before) if all_kept => Arc::clone(&before.identities),
+            _ => {
+                refuse_duplicates(&mut members, plan.root.as_ref());
+                Arc::new(PackedLabels::new(members.iter().map(|member| &member.entry.identity)))
+            }
+        };
         Self {
+            identities,
             labels_dropped: members.iter().map(|member| member.entry.labels_dropped).sum(),
             duplicates: members.iter().map(|member| u64::from(!member.shown)).sum(),
             members,
