@@ -127,7 +127,8 @@ pub trait Inventory: Send + Sync + 'static {
         false
     }
 
-    /// Tells a fallback how it is heard from now on; until then it is [`Hearing::Alone`].
+    /// Tells a fallback how it is heard from now on: once an engine has told of its containers, or none is there that could, and
+    /// whenever that changes. Until then it is [`Hearing::Alone`].
     fn heard(&self, _hearing: Hearing) {}
 
     /// Whether nobody asked for its engine by name and it has never been there: then nothing is said of it.

@@ -107,6 +107,9 @@ impl Following {
         changes: &Changes,
     ) -> Result<std::convert::Infallible, Closed> {
         let mut told = Told::default();
+        if !self.options.engines_first.is_zero() {
+            self.pause(Some(self.options.engines_first), changes).await?;
+        }
         loop {
             let hearing = self.hearing();
             if hearing == Hearing::Not {

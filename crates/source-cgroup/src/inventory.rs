@@ -17,11 +17,17 @@ pub struct Options {
     pub interval: Duration,
     /// Bounds on one scan.
     pub limits: ScanLimits,
+    /// How long a fallback leaves engines to be heard before its first scan, which is for nothing where they answer; 0 by default.
+    pub engines_first: Duration,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { interval: Duration::from_secs(10), limits: ScanLimits::default() }
+        Options {
+            interval: Duration::from_secs(10),
+            limits: ScanLimits::default(),
+            engines_first: Duration::ZERO,
+        }
     }
 }
 

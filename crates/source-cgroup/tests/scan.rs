@@ -378,3 +378,17 @@ async fn where_engines_answer_they_speak_first() {
     let both = listed(&mut heard).await;
     assert_eq!(both.len(), 2, "it looks again by itself");
 }
+
+#[tokio::test]
+async fn engines_that_are_heard_first_spare_the_scan() {
+    let tree = Tree::machine(Cgroups::V2);
+    let inventory = tree.with(|options| options.engines_first = Duration::from_secs(3600));
+    let (changes, mut heard) = Changes::channel(8);
+    tokio::spawn(Arc::clone(&inventory).run(changes));
+    inventory.heard(Hearing::Not);
+    tokio::task::yield_now().await;
+    inventory.heard(Hearing::Alone);
+    up(&mut heard).await;
+    assert_eq!(listed(&mut heard).await, []);
+    assert_eq!(inventory.counters().lists, 1, "none while engines told all");
+}

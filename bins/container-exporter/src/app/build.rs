@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use cgroup_reader::{Host, Roots};
 use collector_core::{
@@ -104,6 +105,9 @@ fn describe(host: Option<&Host>) -> String {
     format!("cgroup {} with {}", host.layout().as_str(), controllers.join(", "))
 }
 
+/// An engine of this machine is heard within some tens of milliseconds, and then no scan is wanted.
+const ENGINES_FIRST: Duration = Duration::from_millis(100);
+
 /// The sources, and those of them that are asked for numbers, too.
 fn inventories(
     settings: &Settings,
@@ -121,7 +125,11 @@ fn inventories(
         }
     }
     if settings.source != Source::Docker {
-        found.push(Arc::new(ScanInventory::new(roots(settings), source_cgroup::Options::default())));
+        let mut options = source_cgroup::Options::default();
+        if !found.is_empty() {
+            options.engines_first = ENGINES_FIRST;
+        }
+        found.push(Arc::new(ScanInventory::new(roots(settings), options)));
     }
     if !settings.cgroup.include.is_empty() {
         let include = settings.cgroup.include.clone();

@@ -40,8 +40,8 @@ pub(super) struct Table {
     speaks: Vec<bool>,
     fallback: Vec<bool>,
     supplement: Vec<bool>,
-    /// How fallbacks are heard.
-    hearing: Hearing,
+    /// How fallbacks are heard; `None` until an engine has told of its containers, or every engine is known not to answer.
+    hearing: Option<Hearing>,
     /// It was said that there are too many containers.
     told_of_too_many: bool,
 }
@@ -58,7 +58,7 @@ impl Table {
             speaks: vec![false; inventories.len()],
             fallback: inventories.iter().map(|inventory| inventory.is_fallback()).collect(),
             supplement: inventories.iter().map(|inventory| inventory.is_supplement()).collect(),
-            hearing: Hearing::Alone,
+            hearing: None,
             told_of_too_many: false,
         }
     }
@@ -122,7 +122,7 @@ impl Table {
         match change {
             TreeChange::Appeared(id) => {
                 // An engine that answers would know more than a fallback does.
-                let says_enough = |source: usize| !self.fallback[source] || self.hearing == Hearing::Alone;
+                let says_enough = |source: usize| !self.fallback[source] || self.hears_alone();
                 let is_enough = |entry: &Arc<Entry>| {
                     entry.container().state.has_processes() && says_enough(entry.source())
                 };
@@ -138,7 +138,7 @@ impl Table {
 
     /// Applies a change; returns the containers whose run begins with it.
     pub(super) fn apply(&mut self, source: usize, change: Change, shared: &Shared) -> Vec<Arc<Entry>> {
-        let is_muted = self.fallback[source] && self.hearing == Hearing::Not;
+        let is_muted = self.fallback[source] && self.hearing == Some(Hearing::Not);
         if is_muted && !matches!(change, Change::Status(_)) {
             return Vec::new();
         }
@@ -177,6 +177,11 @@ impl Table {
         }
     }
 
+    /// No engine answers, or none has yet.
+    fn hears_alone(&self) -> bool {
+        self.hearing.is_none_or(|hearing| hearing == Hearing::Alone)
+    }
+
     fn is_engine(&self, source: usize) -> bool {
         !self.fallback[source] && !self.supplement[source]
     }
@@ -188,12 +193,18 @@ impl Table {
         let some_speak = engines().any(|source| self.speaks[source]);
         let some_are_missed =
             engines().any(|source| !self.speaks[source] && !inventories[source].is_dormant());
+        let is_early = |source: usize| {
+            !matches!(self.statuses[source], Some(SourceStatus::Down(_))) && !inventories[source].is_dormant()
+        };
+        if self.hearing.is_none() && !some_speak && engines().any(is_early) {
+            return;
+        }
         let hearing = match (some_speak, some_are_missed) {
             (false, _) => Hearing::Alone,
             (true, true) => Hearing::Beside,
             (true, false) => Hearing::Not,
         };
-        if std::mem::replace(&mut self.hearing, hearing) == hearing {
+        if self.hearing.replace(hearing) == Some(hearing) {
             return;
         }
         inventories

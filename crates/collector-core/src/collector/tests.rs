@@ -32,7 +32,8 @@ struct Played {
     fallback: bool,
     changes: watch::Sender<Option<Changes>>,
     relists: watch::Sender<u64>,
-    hearing: Mutex<Hearing>,
+    /// What it was told last, if anything.
+    hearing: Mutex<Option<Hearing>>,
     dormant: AtomicBool,
     end: Notify,
 }
@@ -45,7 +46,7 @@ impl Played {
             fallback,
             changes,
             relists,
-            hearing: Mutex::new(Hearing::Alone),
+            hearing: Mutex::default(),
             dormant: AtomicBool::new(false),
             end: Notify::new(),
         })
@@ -81,7 +82,7 @@ impl Inventory for Played {
     }
 
     fn heard(&self, hearing: Hearing) {
-        *lock(&self.hearing) = hearing;
+        *lock(&self.hearing) = Some(hearing);
     }
 
     fn is_dormant(&self) -> bool {

@@ -158,10 +158,11 @@ async fn a_fallback_shows_what_no_engine_that_answers_shows() {
     };
     // Docker is down, Podman answers.
     rig.tell_as(0, down()).await;
+    assert_eq!(hearing(), None, "Podman may answer yet");
     rig.tell_as(2, Change::Listed(vec![scanned("d"), scanned("p")])).await;
     rig.tell_as(1, up()).await;
     rig.tell_as(1, Change::Listed(vec![running("p", 1)])).await;
-    assert_eq!(hearing(), Hearing::Beside);
+    assert_eq!(hearing(), Some(Hearing::Beside));
     assert_eq!(known(), ["d kernel", "p docker"], "each once, Podman's by its word");
     // The scan goes on: it says nothing new of what Podman told, and of what is Docker's it is heard.
     rig.tell_as(2, Change::Listed(vec![scanned("d"), scanned("d2"), scanned("p")])).await;
@@ -175,16 +176,16 @@ async fn a_fallback_shows_what_no_engine_that_answers_shows() {
     rig.tell_as(0, up()).await;
     assert_eq!(known(), ["d2 kernel", "x kernel"], "it has not listed yet");
     rig.tell_as(0, Change::Listed(vec![running("d2", 1)])).await;
-    assert_eq!((hearing(), known()), (Hearing::Not, vec!["d2 docker".to_owned()]));
+    assert_eq!((hearing(), known()), (Some(Hearing::Not), vec!["d2 docker".to_owned()]));
     rig.tell_as(2, Change::Listed(vec![scanned("x")])).await;
     assert_eq!(known(), ["d2 docker"], "nobody listens");
     // It is lost: what it told of stays, and the scan tells of others.
     rig.tell_as(0, down()).await;
-    assert_eq!(hearing(), Hearing::Beside);
+    assert_eq!(hearing(), Some(Hearing::Beside));
     rig.tell_as(2, Change::Listed(vec![scanned("d2"), scanned("x")])).await;
     assert_eq!(known(), ["d2 docker", "x kernel"]);
     rig.tell_as(1, down()).await;
-    assert_eq!(hearing(), Hearing::Alone);
+    assert_eq!(hearing(), Some(Hearing::Alone));
 }
 
 #[tokio::test]
@@ -193,11 +194,11 @@ async fn an_engine_that_nobody_misses_does_not_wake_the_fallback() {
     rig.inventories[1].dormant.store(true, SeqCst);
     rig.tell_as(0, up()).await;
     rig.tell_as(0, Change::Listed(vec![])).await;
-    assert_eq!(*lock(&rig.inventories[2].hearing), Hearing::Not);
+    assert_eq!(*lock(&rig.inventories[2].hearing), Some(Hearing::Not));
     // Its socket comes, and it is lost before it lists.
     rig.inventories[1].dormant.store(false, SeqCst);
     rig.tell_as(1, down()).await;
-    assert_eq!(*lock(&rig.inventories[2].hearing), Hearing::Beside);
+    assert_eq!(*lock(&rig.inventories[2].hearing), Some(Hearing::Beside));
 }
 
 /// A container that only the scan knows may be an engine's whose event was lost.
@@ -211,4 +212,19 @@ async fn beside_an_engine_the_word_of_a_fallback_is_not_enough() {
     rig.tell_as(1, Change::Listed(vec![scanned("a"), scanned("b")])).await;
     assert_eq!(relists(&rig, [appeared("b")]).await, 0);
     assert_eq!(relists(&rig, [appeared("a")]).await, 1);
+}
+
+#[tokio::test]
+async fn a_fallback_is_told_when_no_engine_is_there() {
+    let rig = Rig::with(Options::default(), &[("docker", false), ("podman", false), ("kernel", true)]);
+    let hearing = || *lock(&rig.inventories[2].hearing);
+    for (engine, said, expect) in [
+        (0, down(), None),
+        (1, up(), None),
+        (1, down(), Some(Hearing::Alone)),
+        (1, up(), Some(Hearing::Alone)),
+    ] {
+        rig.tell_as(engine, said).await;
+        assert_eq!(hearing(), expect);
+    }
 }
