@@ -196,7 +196,10 @@ fn every_thread_counts() {
         let sample = sample(&tree);
         let states =
             [ids::TASKS_RUNNING, ids::TASKS_SLEEPING, ids::TASKS_UNINTERRUPTIBLE, ids::TASKS_STOPPED];
-        let sum: u64 = states.into_iter().map(|row| int(&sample, row)).sum();
+        // Where a processor is hard to get, a look takes longer than it may.
+        let Some(sum) = states.into_iter().map(|row| sample.get(row).as_u64()).sum::<Option<u64>>() else {
+            return false;
+        };
         // The sampler's own threads come with it and go with it.
         assert!(sum > 20, "{sum}");
         sum >= before && tasks() == before
