@@ -32,7 +32,7 @@ const INPUT_SECONDS_MAX: u32 = 10;
 const MEMORY_MB_MAX: u32 = 1024;
 
 /// How long each target runs as a step of `cargo xtask test`.
-const STEP_SECONDS: u32 = 3;
+const STEP_SECONDS: u32 = 2;
 
 /// Runs the targets that the options name; all without a name.
 pub(crate) fn run(options: &FuzzOptions) -> Result<ExitCode> {

@@ -28,6 +28,7 @@ const PEERS: &str = "peers";
 const PEERS_TESTS: &[&str] = &["otlp_collector", "otlp_prometheus", "real_collector"];
 
 const HOSTS: &str = "hosts";
+const STACK: &str = "stack";
 
 /// What the runs on all hosts say, against what is written down.
 const COMPATIBILITY: &str = "compatibility";
@@ -84,8 +85,8 @@ const STEPS: &[Step] = &[
     // After all that needs no waiting, and before what tells the time: then nothing is built any more.
     Step { name: PEERS, fast: false, filterable: true, work: Run::tests_with_peers },
     Step { name: E2E, fast: false, filterable: true, work: Run::end_to_end_tests },
-    Step { name: "stack", fast: false, filterable: false, work: |_| stack::step() },
     Step { name: HOSTS, fast: false, filterable: true, work: Run::tests_on_hosts },
+    Step { name: STACK, fast: false, filterable: false, work: Run::stack },
     Step { name: COMPATIBILITY, fast: false, filterable: false, work: |_| compatibility::step() },
 ];
 
@@ -104,6 +105,10 @@ struct Run {
     hosts: Cell<Option<Hosts>>,
     /// The build of the receivers, once the machine has what it needs, or what to do so that it has.
     peers: Cell<Option<PeersBuild>>,
+    /// Whether the step with the stack is among them.
+    wants_stack: bool,
+    /// That step, where it began beside guests.
+    stack: Cell<Option<thread::JoinHandle<Result<Outcome>>>>,
 }
 
 type PeersBuild = std::result::Result<thread::JoinHandle<Result<peers::Variables>>, String>;
@@ -130,6 +135,8 @@ pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
         deny: Cell::new(None),
         hosts: Cell::new(None),
         peers: Cell::new(None),
+        wants_stack: steps.iter().any(|step| step.name == STACK),
+        stack: Cell::new(None),
     };
     if steps.iter().any(|step| step.name == "deny") {
         run.start_deny();
@@ -147,6 +154,9 @@ pub(crate) fn run(options: &TestOptions) -> Result<ExitCode> {
     }
     if let Some(Ok(build)) = run.peers.take() {
         let _ = build.join();
+    }
+    if let Some(stack) = run.stack.take() {
+        let _ = stack.join();
     }
 
     println!("{}", report.table());
@@ -181,10 +191,9 @@ fn choose(options: &TestOptions) -> Result<Vec<&'static Step>> {
     Ok(STEPS.iter().filter(wanted).collect())
 }
 
-/// The other hosts run only when they, or their steps, are asked for: together they take as long as all else.
+/// Part of every run, but for those on named hosts and for the quick look that a filter is.
 fn wants_hosts(options: &TestOptions) -> bool {
-    let asked = |name: &String| [HOSTS, COMPATIBILITY].contains(&name.as_str());
-    (!options.hosts.is_empty() || options.only.iter().any(asked)) && other_hosts(options).next().is_some()
+    (options.filter.is_none() || !options.hosts.is_empty()) && other_hosts(options).next().is_some()
 }
 
 /// The hosts beside the machine's own: all of them, unless the options name some.
@@ -375,6 +384,16 @@ impl Run {
         libtest(&mut self.with_filter(command, &[]))
     }
 
+    /// Most of it is waiting for servers, so it runs beside guests where there are some.
+    fn stack(&self) -> Result<Outcome> {
+        match self.stack.take() {
+            Some(stack) => {
+                stack.join().unwrap_or_else(|_| Err(Error::failed("the thread that runs the stack panicked")))
+            }
+            None => stack::step(),
+        }
+    }
+
     fn suite_options(&self) -> suite::Options<'_> {
         suite::Options { filter: self.options.filter.as_deref(), ..suite::Options::default() }
     }
@@ -395,7 +414,7 @@ impl Run {
     }
 
     /// The same tests on other hosts. Those that run natively come one after the other, as they tell the time; guests do not,
-    /// and share what is left.
+    /// and share the machine with each other and the stack.
     fn tests_on_hosts(&self) -> Result<Outcome> {
         let hosts = match self.hosts.take() {
             Some(hosts) => hosts,
@@ -429,6 +448,10 @@ impl Run {
         let (guests, native): (Vec<Host>, Vec<Host>) =
             ready.into_iter().partition(|host| host.suite().is_some());
         let mut results: Vec<_> = native.into_iter().map(run).collect();
+        if self.wants_stack && !guests.is_empty() {
+            println!("the stack starts beside the guests");
+            self.stack.set(Some(thread::spawn(stack::step)));
+        }
         results.extend(thread::scope(|scope| {
             let runs: Vec<_> =
                 guests.into_iter().map(|host| (host, scope.spawn(move || run(host)))).collect();
@@ -463,10 +486,8 @@ mod tests {
     }
 
     #[test]
-    fn without_options_everything_runs_but_the_other_hosts() {
-        let all = names(&TestOptions::default());
-        assert_eq!(all.len(), STEPS.len() - 2);
-        assert!(!all.contains(&HOSTS));
+    fn without_options_everything_runs_on_every_host() {
+        assert_eq!(names(&TestOptions::default()).len(), STEPS.len());
         let on = |hosts: &[Host]| names(&TestOptions { hosts: hosts.to_vec(), ..TestOptions::default() });
         assert_eq!(on(&[Host::Trixie]).len(), STEPS.len() - 1, "all but the document");
         assert_eq!(on(Host::ALL).len(), STEPS.len());

@@ -43,6 +43,16 @@ pub(crate) fn tells_time(what: &str) -> bool {
     !is_emulated()
 }
 
+/// Whether this is the host on which is tried what no engine and no kernel changes: what others make of pages, and what takes hostile
+/// requests. On other hosts it is said that it is left out.
+pub(crate) fn is_tried_here(what: &str) -> bool {
+    let is_here = std::env::var("CONTAINER_EXPORTER_E2E_HOST").map_or(true, |host| host == "native");
+    if !is_here {
+        leave_out("the same on every host, so tried on `native` only", what);
+    }
+    is_here
+}
+
 /// Says which statement of a test is left to other hosts, and why. `docs/compatibility.md` has it from here, so a host says it in every
 /// run or in none.
 pub(crate) fn leave_out(why: &str, what: &str) {

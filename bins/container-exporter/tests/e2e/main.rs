@@ -7,6 +7,7 @@
 //! | variable | what |
 //! |---|---|
 //! | `CONTAINER_EXPORTER_E2E_ENGINE` | the engine, as `DOCKER_HOST` has it; without it every test is skipped |
+//! | `CONTAINER_EXPORTER_E2E_HOST` | the host's name in the lab; on others than `native` what is the same everywhere is left out |
 //! | `CONTAINER_EXPORTER_E2E_PODMAN` | the system's Podman, as `CONTAINER_HOST` has it, where one runs beside the engine |
 //! | `CONTAINER_EXPORTER_E2E_USERS` | set where users may be made and removed: the host goes away after the tests |
 //! | `CONTAINER_EXPORTER_E2E_CLI` | the program that drives it: `docker` (the default) or `podman` |

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Container, Exporter, Page, Scope, await_until, skip, tells_time};
+use crate::harness::{Container, Exporter, Page, Scope, await_until, is_tried_here, skip, tells_time};
 use crate::holdings::has_answers;
 use crate::prometheus::{Format, Prometheus};
 
@@ -46,6 +46,9 @@ fn await_all(exporter: &Exporter) {
 #[test]
 fn a_real_prometheus_reads_both_profiles_in_each_format() {
     let Some(scope) = Scope::new("formats") else { return };
+    if !is_tried_here("a real Prometheus that reads each format of each profile") {
+        return;
+    }
     let _containers = containers(&scope);
     let exporter = scope.exporter().all_groups().start();
     await_all(&exporter);
@@ -74,6 +77,9 @@ fn a_real_prometheus_reads_both_profiles_in_each_format() {
 #[test]
 fn promtool_objects_to_names_only_that_others_fixed() {
     let Some(scope) = Scope::new("promtool") else { return };
+    if !is_tried_here("what promtool objects to") {
+        return;
+    }
     let _containers = containers(&scope);
     let exporter = scope.exporter().all_groups().start();
     let allowed: BTreeSet<&str> = LINTS.lines().collect();

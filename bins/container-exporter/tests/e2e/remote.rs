@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use test_support::Relay;
 
-use crate::harness::{Container, Page, Scope, Setup, await_until, program, skip};
+use crate::harness::{Container, Page, Scope, Setup, await_until, is_tried_here, program, skip};
 
 /// As many requests for numbers one engine has open at most.
 const OPEN_MAX: usize = 4;
@@ -160,6 +160,9 @@ fn assert_absence_is_explained(page: &Page) {
 
 #[test]
 fn of_a_crowd_four_are_asked_at_a_time_and_each_in_its_turn() {
+    if !is_tried_here("that of a crowd four are asked at a time") {
+        return;
+    }
     let Some(scope) = Scope::new("remotecrowd") else { return };
     let Some(relay) = relay(&scope) else { return };
     let crowd: Vec<_> = (0..CROWD).map(|n| scope.sleeper(&format!("c{n}"), &[])).collect();
