@@ -62,6 +62,9 @@ fn each_route_answers_in_its_form() {
 
 #[test]
 fn a_head_request_has_the_head_and_nothing_else() {
+    if !is_tried_here("HEAD requests") {
+        return;
+    }
     let exporter = simulated(5).start();
     for target in ["/", "/metrics", "/health", "/livez"] {
         let mut stream = TcpStream::connect(exporter.address).expect("it listens");
@@ -83,6 +86,9 @@ fn many() -> u32 {
 
 #[test]
 fn a_scrape_that_is_read_slowly_is_finished_before_the_end() {
+    if !is_tried_here("a scrape that is read slowly while the exporter ends") {
+        return;
+    }
     let exporter = simulated(many()).start_unlisted();
     let mut stream = TcpStream::connect(exporter.address).expect("it listens");
     stream.set_read_timeout(Some(patience())).expect("a socket");

@@ -118,7 +118,7 @@ pub(super) fn twenty_a_second(containers: u32, until: Instant) {
 
 #[test]
 fn twenty_containers_a_second_for_a_minute_leave_nothing_behind() {
-    let a_round = if is_tried_here("twenty containers a second for a whole minute") { 400 } else { 80 };
+    let a_round = if is_tried_here("twenty containers a second for a whole minute") { 400 } else { 30 };
     twenty_a_second(a_round, Instant::now());
 }
 

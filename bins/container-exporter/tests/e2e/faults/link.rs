@@ -14,6 +14,9 @@ fn through(scope: &Scope, proxy: &Proxy) -> Exporter {
 
 #[test]
 fn an_event_stream_cut_in_the_middle_of_a_document_is_taken_up_again() {
+    if !is_tried_here("an event stream that is cut") {
+        return;
+    }
     let Some(scope) = Scope::new("cut") else { return };
     let Some(proxy) = Proxy::of(&scope) else { return };
     let first = scope.sleeper("first", &[]);
@@ -99,6 +102,9 @@ fn inspects_that_are_never_answered_hold_nobody_up() {
 
 #[test]
 fn a_socket_that_is_replaced_is_found_again() {
+    if !is_tried_here("a socket that is replaced") {
+        return;
+    }
     let Some(scope) = Scope::new("replaced") else { return };
     let Some(proxy) = Proxy::of(&scope) else { return };
     let first = scope.sleeper("first", &[]);

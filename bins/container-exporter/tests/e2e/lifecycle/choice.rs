@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::USED;
-use crate::harness::{Exporter, Scope};
+use crate::harness::{Exporter, Scope, is_tried_here};
 
 /// The containers on a page, by the last part of their names.
 fn shown(exporter: &Exporter, scope: &Scope) -> BTreeSet<String> {
@@ -15,6 +15,9 @@ fn shown(exporter: &Exporter, scope: &Scope) -> BTreeSet<String> {
 
 #[test]
 fn containers_are_chosen_by_name_image_and_label() {
+    if !is_tried_here("containers that are chosen") {
+        return;
+    }
     let Some(scope) = Scope::new("choice") else { return };
     let ours = scope.name("key");
     let label = |value: &str| format!("{ours}={value}");
@@ -97,6 +100,9 @@ fn labels_of_strangers_do_not_break_a_page() {
 /// memory once one of them is gone.
 #[test]
 fn what_a_group_has_beyond_its_budget_is_left_out_whole_and_counted() {
+    if !is_tried_here("a budget of series") {
+        return;
+    }
     const MEMORY: &str = "container_memory_usage_bytes";
     const RSS: &str = "container_memory_rss";
     let Some(scope) = Scope::new("budget") else { return };

@@ -9,7 +9,7 @@ use test_support::{
 };
 
 use super::far;
-use crate::harness::{Exporter, Scope, Setup, await_until, skip};
+use crate::harness::{Exporter, Scope, Setup, await_until, is_tried_here, skip};
 
 fn relay(scope: &Scope, tls: Option<TlsAcceptor>) -> Option<Relay> {
     match scope.socket() {
@@ -35,6 +35,9 @@ fn complaints(exporter: &Exporter) -> Vec<String> {
 
 #[test]
 fn certificates_of_both_sides_open_the_way() {
+    if !is_tried_here("TLS with certificates on both sides") {
+        return;
+    }
     let Some(scope) = Scope::new("remotetls") else { return };
     let folder = folder();
     let Some(relay) = relay(&scope, Some(mutual_tls(folder.path(), "127.0.0.1"))) else { return };
@@ -72,6 +75,9 @@ fn one_line(setup: Setup, relay: &Relay, expect: &[&str]) {
 
 #[test]
 fn each_fault_of_tls_is_one_clear_line() {
+    if !is_tried_here("faults of TLS") {
+        return;
+    }
     let Some(scope) = Scope::new("remotetlsfaults") else { return };
     let (ours, theirs) = (folder(), folder());
     let Some(relay_of_theirs) = relay(&scope, Some(mutual_tls(theirs.path(), "127.0.0.1"))) else { return };
@@ -106,6 +112,9 @@ fn each_fault_of_tls_is_one_clear_line() {
 /// `0.0.0.0` leads to this machine, but nothing says so.
 #[test]
 fn without_tls_a_way_that_leaves_the_machine_is_warned_of() {
+    if !is_tried_here("the warning of a way without TLS") {
+        return;
+    }
     let Some(scope) = Scope::new("remoteopen") else { return };
     let Some(relay) = relay(&scope, None) else { return };
     let exporter = far(&scope, relay.port()).start();
@@ -118,6 +127,9 @@ fn without_tls_a_way_that_leaves_the_machine_is_warned_of() {
 
 #[test]
 fn tls_on_one_side_only_is_one_clear_line() {
+    if !is_tried_here("TLS on one side only") {
+        return;
+    }
     let Some(scope) = Scope::new("remotehalftls") else { return };
     let folder = folder();
     let Some(with_tls) = relay(&scope, Some(mutual_tls(folder.path(), "127.0.0.1"))) else { return };
