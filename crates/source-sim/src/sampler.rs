@@ -1,9 +1,11 @@
 //! The simulated kernel.
 
+use std::sync::{Arc, LazyLock};
+
 use collector_core::{
-    Absence, Container, ContainerId, Engine, Gone, Group, Groups, Network, OnSignal, Probe, Sample, Sampler,
-    State,
-    catalogue::{Dimension, Entity},
+    Absence, Container, ContainerId, Engine, Entry, Gone, Group, Groups, Network, OnSignal, Probe, Reading,
+    Sample, Sampler, State,
+    catalogue::{self, Dimension, Entity},
 };
 
 use crate::{
@@ -16,24 +18,38 @@ use crate::{
 
 /// When the simulated machine was started, Unix seconds.
 const BOOT: u64 = 1_767_225_600;
-const DEVICES: [[&str; 3]; 2] = [["nvme0n1", "259", "0"], ["sda", "8", "0"]];
-const INTERFACES: [[&str; 1]; 2] = [["eth0"], ["eth1"]];
-/// Tables of one entry.
-const SINGLES: [(Dimension, &str); 5] = [
-    (Dimension::Node, "0"),
-    (Dimension::PageSize, "2MB"),
-    (Dimension::RdmaDevice, "mlx5_0"),
-    (Dimension::Resource, "sev"),
-    (Dimension::Region, "drm/0000:03:00.0/vram0"),
-];
-const MOUNT: [&str; 3] = ["/data", "data", "volume"];
-const GPU: [&str; 4] = [
-    "GPU-8a1f2c3d-0b4e-4f6a-9c7d-5e2b1a0f3c4d",
-    "NVIDIA A2",
-    "nvidia",
-    "GPU-8a1f2c3d-0b4e-4f6a-9c7d-5e2b1a0f3c4d",
-];
-const FILESYSTEM: [&str; 1] = ["/dev/nvme0n1p2"];
+
+type Labels = Vec<Arc<str>>;
+
+/// Label values, made once: a real sampler shares those of most containers, too.
+struct Known {
+    devices: [Labels; 2],
+    interfaces: [Labels; 2],
+    filesystem: Labels,
+    mount: Labels,
+    gpu: Labels,
+    /// Tables of one entry.
+    singles: [(Dimension, Labels); 5],
+}
+
+static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+    let labels = |values: &[&str]| values.iter().map(|value| Arc::from(*value)).collect::<Labels>();
+    let gpu = "GPU-8a1f2c3d-0b4e-4f6a-9c7d-5e2b1a0f3c4d";
+    Known {
+        devices: [labels(&["nvme0n1", "259", "0"]), labels(&["sda", "8", "0"])],
+        interfaces: [labels(&["eth0"]), labels(&["eth1"])],
+        filesystem: labels(&["/dev/nvme0n1p2"]),
+        mount: labels(&["/data", "data", "volume"]),
+        gpu: labels(&[gpu, "NVIDIA A2", "nvidia", gpu]),
+        singles: [
+            (Dimension::Node, labels(&["0"])),
+            (Dimension::PageSize, labels(&["2MB"])),
+            (Dimension::RdmaDevice, labels(&["mlx5_0"])),
+            (Dimension::Resource, labels(&["sev"])),
+            (Dimension::Region, labels(&["drm/0000:03:00.0/vram0"])),
+        ],
+    }
+});
 
 /// Fills every row that a kernel would, on a machine with cgroup v2.
 #[derive(Debug)]
@@ -62,7 +78,7 @@ impl Sampler for SimSampler {
     fn host(&self, groups: Groups, out: &mut Sample) {
         let moment = self.root.at(self.clock.now());
         fill(Entity::Host, groups, &moment, out);
-        table(Dimension::Gpu, groups, &GPU, 0, &moment, out);
+        table(Dimension::Gpu, groups, &KNOWN.gpu, 0, &moment, out);
         let id = |what: &str| {
             let hash = mix_text(self.seed, what);
             format!(
@@ -75,7 +91,7 @@ impl Sampler for SimSampler {
             )
         };
         let (boot, machine, system) = (id("boot"), id("machine").replace('-', ""), id("system"));
-        table(Dimension::Machine, groups, &[&boot, &machine, &system], 0, &moment, out);
+        table(Dimension::Machine, groups, &[boot, machine, system].map(Arc::from), 0, &moment, out);
     }
 
     fn root(&self, groups: Groups, out: &mut Sample) -> bool {
@@ -109,21 +125,21 @@ fn fill(entity: Entity, groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
 
 fn fill_tables(groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
     let devices = if moment.is_one_in(10, 3) { 2 } else { 1 };
-    for (number, labels) in DEVICES.iter().enumerate().take(devices) {
+    for (number, labels) in KNOWN.devices.iter().enumerate().take(devices) {
         table(Dimension::Device, groups, labels, number, moment, out);
         table(Dimension::DeviceDetail, groups, labels, number, moment, out);
     }
-    table(Dimension::Mount, groups, &MOUNT, 0, moment, out);
-    table(Dimension::Gpu, groups, &GPU, 0, moment, out);
-    for (dimension, labels) in SINGLES {
-        table(dimension, groups, &[labels], 0, moment, out);
+    table(Dimension::Mount, groups, &KNOWN.mount, 0, moment, out);
+    table(Dimension::Gpu, groups, &KNOWN.gpu, 0, moment, out);
+    for (dimension, labels) in &KNOWN.singles {
+        table(*dimension, groups, labels, 0, moment, out);
     }
     let (interfaces, absence) = match moment.traits.network {
         Network::Host => (0, Some(Absence::HostNetwork)),
         Network::None => (0, Some(Absence::NoNetwork)),
         _ => (if moment.is_one_in(11, 8) { 2 } else { 1 }, None),
     };
-    for (number, labels) in INTERFACES.iter().enumerate().take(interfaces) {
+    for (number, labels) in KNOWN.interfaces.iter().enumerate().take(interfaces) {
         table(Dimension::Interface, groups, labels, number, moment, out);
     }
     if groups.has(Group::Network) {
@@ -133,7 +149,7 @@ fn fill_tables(groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
     if moment.is_one_in(12, 50) && groups.has(Group::Filesystem) {
         out.table_mut(Dimension::Filesystem).absence = Some(Absence::NotReachable);
     } else {
-        table(Dimension::Filesystem, groups, &FILESYSTEM, 0, moment, out);
+        table(Dimension::Filesystem, groups, &KNOWN.filesystem, 0, moment, out);
     }
 }
 
@@ -141,12 +157,21 @@ fn fill_tables(groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
 fn table(
     dimension: Dimension,
     groups: Groups,
-    labels: &[&str],
+    labels: &[Arc<str>],
     number: usize,
     moment: &Moment<'_>,
     out: &mut Sample,
 ) {
-    for shape in columns(dimension).filter(|shape| groups.has(shape.group)) {
-        out.set_in(shape.id, labels, shape.read(moment, number));
+    let mut cells = Vec::new();
+    for shape in columns(dimension).iter().filter(|shape| groups.has(shape.group)) {
+        let Some((_, column)) = catalogue::get().column(shape.id) else { continue };
+        if cells.is_empty() {
+            let width = catalogue::get().columns(dimension).len();
+            cells = vec![Reading::Absent(Absence::NotCollected); width];
+        }
+        cells[column] = shape.read(moment, number);
+    }
+    if !cells.is_empty() {
+        out.table_mut(dimension).entries.push(Entry { labels: labels.to_vec(), cells });
     }
 }

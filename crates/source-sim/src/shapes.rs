@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use collector_core::{
     Absence, Group, Reading, Value,
-    catalogue::{self, Entity, RowId, Source, ids},
+    catalogue::{self, Dimension, Entity, RowId, Source, ids},
     effective::Limit,
 };
 use metric_schema::{Instrument, Unit};
@@ -54,36 +54,52 @@ fn whole(value: u64, unit: Unit) -> Reading {
 
 /// The rows that a sampler fills of this entity, tables apart.
 pub(crate) fn scalars(entity: Entity) -> impl Iterator<Item = &'static Shape> {
-    let of = |shape: &&Shape| {
-        let row = catalogue::get().row(shape.id);
-        row.source.dimension().is_none()
-    };
-    SHAPES.iter().filter(of).filter(move |shape| catalogue::get().row(shape.id).entity == entity)
+    SHAPES.scalars.iter().filter(move |(of, _)| *of == entity).map(|(_, shape)| shape)
 }
 
 /// The rows of a sampler's table.
-pub(crate) fn columns(dimension: catalogue::Dimension) -> impl Iterator<Item = &'static Shape> {
-    SHAPES.iter().filter(move |shape| catalogue::get().row(shape.id).source.dimension() == Some(dimension))
+pub(crate) fn columns(dimension: Dimension) -> &'static [Shape] {
+    &SHAPES.columns[dimension as usize]
 }
 
-static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
-    let shape = |(id, row): (RowId, &'static catalogue::Row)| {
-        let formula =
-            FORMULAS.iter().find(|(other, _)| *other == id).map(|(_, formula)| How::Formula(*formula));
-        let how = match row.source {
-            // The simulated machine has cgroup v2.
-            Source::Key(key) | Source::PerKey(_, key) | Source::PerFile(_, key) if key.v2.is_none() => {
-                How::Absent(Absence::NoSourceOnVersion)
-            }
-            source if source.is_sampled() => {
-                formula.unwrap_or_else(|| by_definition(row.def.instrument, row.def.unit))
-            }
-            _ => return None,
-        };
-        Some(Shape { id, group: row.group, how })
-    };
-    catalogue::get().iter().filter_map(shape).collect()
+/// All of them, sorted once: a simulated container must not cost more than a real one.
+struct Shapes {
+    scalars: Vec<(Entity, Shape)>,
+    /// By dimension.
+    columns: Vec<Vec<Shape>>,
+}
+
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
+    let mut shapes = Shapes { scalars: Vec::new(), columns: Vec::new() };
+    shapes.columns.resize_with(Dimension::ALL.len(), Vec::new);
+    for (id, row) in catalogue::get().iter() {
+        let Some(how) = how(id, row) else { continue };
+        let shape = Shape { id, group: row.group, how };
+        match row.source.dimension() {
+            Some(dimension) => shapes.columns[dimension as usize].push(shape),
+            None => shapes.scalars.push((row.entity, shape)),
+        }
+    }
+    shapes
 });
+
+/// How a row moves, if a sampler fills it.
+fn how(id: RowId, row: &catalogue::Row) -> Option<How> {
+    match row.source {
+        // The simulated machine has cgroup v2.
+        Source::Key(key) | Source::PerKey(_, key) | Source::PerFile(_, key) if key.v2.is_none() => {
+            Some(How::Absent(Absence::NoSourceOnVersion))
+        }
+        source if source.is_sampled() => {
+            let formula = FORMULAS.iter().find(|(other, _)| *other == id);
+            Some(match formula {
+                Some((_, formula)) => How::Formula(*formula),
+                None => by_definition(row.def.instrument, row.def.unit),
+            })
+        }
+        _ => None,
+    }
+}
 
 fn by_definition(instrument: Instrument, unit: Unit) -> How {
     match instrument {
