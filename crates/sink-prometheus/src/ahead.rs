@@ -1,10 +1,10 @@
 //! Readings of several rows, taken from the samples together.
 //!
 //! A page goes row by row through all containers, but a sample lies in memory container by container, and ten thousand of
-//! them do not fit the processor's caches: fetched one at a time, each reading would be waited for. So eight rows
-//! are taken at each walk over the samples and laid side by side.
+//! them do not fit the processor's caches: fetched one at a time, each reading would be waited for. So sixteen rows
+//! are taken at each walk over the samples, and each of them is laid down in the order in which it is written.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use collector_core::{
     Absence, Reading, Snapshot,
@@ -13,15 +13,11 @@ use collector_core::{
 
 use crate::plan::{Plan, Read};
 
-/// Rows that are taken together: a cache line holds four readings.
-const ROWS: usize = 8;
+/// Rows that are taken together: a cache line holds four readings, and more than this are no longer kept in the caches.
+const ROWS: usize = 16;
 /// Label sets of one dimension that are told apart; entries with further ones are read from their sample. Most
 /// containers have the same devices and interfaces.
 const LABELS_MAX: usize = 64;
-
-type Cells = [Reading; ROWS];
-
-const NOTHING: Cells = [Reading::Absent(Absence::NotCollected); ROWS];
 
 /// The rows of one page, and the readings of some of them.
 #[derive(Default)]
@@ -34,41 +30,37 @@ pub(crate) struct Ahead {
     tables: Tables,
 }
 
-/// Eight rows of all containers.
+/// Sixteen rows of all containers.
 #[derive(Default)]
 struct Scalars {
     rows: Vec<RowId>,
-    cells: Vec<Cells>,
+    /// By row, then by container.
+    cells: Vec<Vec<Reading>>,
 }
 
-/// Eight columns of one table of all containers.
+/// Sixteen columns of one table of all containers.
 #[derive(Default)]
 struct Tables {
     columns: Vec<(Dimension, usize)>,
     /// Where a container's entries begin; the next one's beginning is their end.
     starts: Vec<usize>,
-    entries: Vec<Found>,
+    /// By entry, the place of its labels; `None` past the most that are told apart.
+    places: Vec<Option<u8>>,
+    /// By column, then by entry.
+    cells: Vec<Vec<Reading>>,
     labels: Vec<Box<[Arc<str>]>>,
-}
-
-/// An entry of a table.
-pub(crate) struct Found {
-    /// The place of its labels among [`TableRow::labels`]; `None` past the most that are told apart.
-    pub(crate) labels: Option<usize>,
-    cells: Cells,
 }
 
 /// One row of all containers.
 pub(crate) struct ScalarRow<'a> {
-    cells: &'a [Cells],
-    at: usize,
+    cells: &'a [Reading],
 }
 
 impl ScalarRow<'_> {
     /// What the container of that place has in this row.
     #[inline]
     pub(crate) fn get(&self, container: usize) -> Reading {
-        self.cells[container][self.at]
+        self.cells[container]
     }
 }
 
@@ -81,14 +73,20 @@ pub(crate) struct TableRow<'a> {
 impl<'a> TableRow<'a> {
     /// The entries of the container of that place, in the order of its table.
     #[inline]
-    pub(crate) fn entries(&self, container: usize) -> &'a [Found] {
-        &self.tables.entries[self.tables.starts[container]..self.tables.starts[container + 1]]
+    pub(crate) fn entries(&self, container: usize) -> Range<usize> {
+        self.tables.starts[container]..self.tables.starts[container + 1]
+    }
+
+    /// The place of an entry's labels among [`labels`](Self::labels); `None` past the most that are told apart.
+    #[inline]
+    pub(crate) fn place(&self, entry: usize) -> Option<usize> {
+        self.tables.places[entry].map(usize::from)
     }
 
     /// What an entry has in this column.
     #[inline]
-    pub(crate) fn get(&self, entry: &Found) -> Reading {
-        entry.cells[self.at]
+    pub(crate) fn get(&self, entry: usize) -> Reading {
+        self.tables.cells[self.at][entry]
     }
 
     /// The label sets.
@@ -124,7 +122,7 @@ impl Ahead {
             self.scalars.take(rows, snapshot);
             0
         });
-        ScalarRow { cells: &self.scalars.cells, at }
+        ScalarRow { cells: &self.scalars.cells[at] }
     }
 
     /// The readings of a column, with those of the columns behind it if they are not there yet.
@@ -151,14 +149,12 @@ impl Scalars {
     fn take(&mut self, rows: &[RowId], snapshot: &Snapshot) {
         self.rows.clear();
         self.rows.extend_from_slice(rows);
-        self.cells.clear();
-        self.cells.extend(snapshot.containers.iter().map(|one| {
-            let mut cells = NOTHING;
-            for (cell, row) in cells.iter_mut().zip(rows) {
-                *cell = one.sample.get(*row);
+        begin(&mut self.cells, rows.len(), snapshot.containers.len());
+        for one in &snapshot.containers {
+            for (cells, row) in self.cells.iter_mut().zip(rows) {
+                cells.push(one.sample.get(*row));
             }
-            cells
-        }));
+        }
     }
 }
 
@@ -172,30 +168,37 @@ impl Tables {
         self.columns.extend_from_slice(columns);
         self.starts.clear();
         self.starts.reserve(snapshot.containers.len() + 1);
-        self.entries.clear();
+        self.places.clear();
+        begin(&mut self.cells, columns.len(), snapshot.containers.len());
         self.starts.push(0);
         for one in &snapshot.containers {
             for entry in &one.sample.table(*dimension).entries {
-                let mut cells = NOTHING;
-                for (cell, (_, column)) in cells.iter_mut().zip(columns) {
-                    if let Some(reading) = entry.cells.get(*column) {
-                        *cell = *reading;
-                    }
+                for (cells, (_, column)) in self.cells.iter_mut().zip(columns) {
+                    let cell = entry.cells.get(*column).copied();
+                    cells.push(cell.unwrap_or(Reading::Absent(Absence::NotCollected)));
                 }
-                let labels = place_of(&mut self.labels, &entry.labels);
-                self.entries.push(Found { labels, cells });
+                self.places.push(place_of(&mut self.labels, &entry.labels));
             }
-            self.starts.push(self.entries.len());
+            self.starts.push(self.places.len());
         }
     }
 }
 
+/// Empties so many rows, with room for so many readings each.
+fn begin(cells: &mut Vec<Vec<Reading>>, rows: usize, room: usize) {
+    cells.resize_with(rows, Vec::new);
+    for row in cells {
+        row.clear();
+        row.reserve(room);
+    }
+}
+
 /// The place of these labels, which are added if they are new and there is room.
-fn place_of(known: &mut Vec<Box<[Arc<str>]>>, labels: &[Arc<str>]) -> Option<usize> {
-    let place = known.iter().position(|other| **other == *labels);
+fn place_of(known: &mut Vec<Box<[Arc<str>]>>, labels: &[Arc<str>]) -> Option<u8> {
+    let mut place = known.iter().position(|other| **other == *labels);
     if place.is_none() && known.len() < LABELS_MAX {
         known.push(labels.into());
-        return Some(known.len() - 1);
+        place = Some(known.len() - 1);
     }
-    place
+    place.and_then(|place| u8::try_from(place).ok())
 }

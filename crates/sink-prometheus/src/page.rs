@@ -283,13 +283,13 @@ impl Writer {
         born: Option<SystemTime>,
     ) {
         let entries = row.entries(container);
-        if entries.iter().any(|entry| entry.labels.is_none()) {
+        if entries.clone().any(|entry| row.place(entry).is_none()) {
             return self.table(plan, identity, sample, born);
         }
         let shown = |place: usize| plan.shown.iter().map(move |&(at, _)| row.labels()[place].get(at));
         self.written.clear();
         for entry in entries {
-            let (Some(place), Some(value)) = (entry.labels, row.get(entry).value()) else { continue };
+            let (Some(place), Some(value)) = (row.place(entry), row.get(entry).value()) else { continue };
             let same = |other: &usize| *other == place || shown(*other).eq(shown(place));
             if self.written.len() >= plan.entries_max || self.written.iter().any(same) {
                 self.refused += 1;
