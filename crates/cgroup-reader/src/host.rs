@@ -1,7 +1,7 @@
 //! The machine: its cgroup version, where the controllers are mounted, its namespaces, processes and disks.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -112,6 +112,9 @@ impl Hierarchy {
         if relative.is_empty() && root.is_empty() { "/".to_owned() } else { format!("{root}/{relative}") }
     }
 }
+
+/// About the length of a mount table's line.
+const LINE_BYTES: usize = 512;
 
 /// No architecture has more sizes of huge pages.
 const HUGE_PAGE_SIZES_MAX: usize = 16;
@@ -278,6 +281,34 @@ impl Host {
         read_file(&path)
             .map(|bytes| CgroupPath::parse(&bytes))
             .map_err(|source| HostError::Read { path, source })
+    }
+
+    /// What is mounted at the root of a process; `None` if its mount table does not say. The kernel makes that table line by line as it
+    /// is read, and the root stands at its beginning: the rest is left unread.
+    ///
+    /// # Errors
+    /// [`HostError::Read`]; not found means that the process has ended.
+    pub fn root_mount(&self, pid: u32) -> Result<Option<Mount>, HostError> {
+        let path = self.proc_file(pid, "mountinfo");
+        let mut lines = Vec::with_capacity(4 * LINE_BYTES);
+        let read = fs::File::open(&path).and_then(|mut file| {
+            loop {
+                let begun = lines.len();
+                lines.resize(begun + LINE_BYTES, 0);
+                let read = match file.read(&mut lines[begun..]) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                    Ok(0) => return Ok(parse::root_mount(&lines[..begun])),
+                    read => read?,
+                };
+                lines.truncate(begun + read);
+                let whole = lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+                if let Some(root) = parse::root_mount(&lines[..whole]) {
+                    return Ok(Some(root));
+                }
+                lines.drain(..whole);
+            }
+        });
+        read.map_err(|source| HostError::Read { path, source })
     }
 
     /// The process as it is now, with the start time that tells it from a later one of the same pid.

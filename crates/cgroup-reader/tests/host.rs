@@ -200,3 +200,27 @@ fn a_path_from_a_private_namespace_is_found_by_its_id() {
     assert_eq!(directories.path(Controller::Memory), Some(tree.path(&format!("sys/fs/cgroup{own}"))));
     assert_eq!(host.directories(&CgroupPath::parse(b"0::/nowhere\n")), None);
 }
+
+/// However far down the root stands, and where it is not there.
+#[test]
+fn the_root_of_a_process_is_found_in_any_table() {
+    let tree = Tree::new(Layout::V2);
+    let host = tree.host();
+    let root = "9 1 0:50 / / rw - overlay overlay rw,upperdir=/up\n";
+    let others = |count: usize| -> String {
+        (0..count).map(|at| format!("{at} 1 0:3 / /mnt/{at} rw - tmpfs tmpfs rw,mode=755\n")).collect()
+    };
+    for (table, expect) in [
+        (format!("{root}{}", others(3)), true),
+        (format!("{}{root}{}", others(3000), others(10)), true),
+        (format!("{}{}", others(100), root.trim_end()), true),
+        (others(100), false),
+        (String::new(), false),
+    ] {
+        tree.write("proc/7/mountinfo", &table);
+        let found = host.root_mount(7).unwrap();
+        let upper = found.as_ref().and_then(|root| root.options().last().map(str::to_owned));
+        assert_eq!(upper.as_deref(), expect.then_some("upperdir=/up"), "{} bytes", table.len());
+    }
+    assert!(host.root_mount(8).is_err(), "there is no such process");
+}

@@ -25,11 +25,12 @@ impl Mount {
     }
 }
 
-/// What is mounted at `/`; a later mount hides an earlier one. The other lines are not parsed.
+/// The root of the process whose table it is: the first mount at `/`. A later one there lies over it and is not what the process
+/// uses as its root. The other lines are not parsed.
 #[must_use]
 pub fn root_mount(bytes: &[u8]) -> Option<Mount> {
     let is_root = |line: &&[u8]| line.split(|&byte| byte == b' ').nth(4) == Some(b"/");
-    super::lines(bytes).filter(is_root).filter_map(mount).last()
+    super::lines(bytes).filter(is_root).find_map(mount)
 }
 
 /// The mounts, in the file's order (a later one hides an earlier one at the same point). Lines out of format are left out.
@@ -99,9 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_the_last_that_is_mounted_there() {
-        let text = b"1 0 0:1 / / rw - rootfs rootfs rw\n2 1 8:1 / / rw - ext4 /dev/sda1 rw\n3 2 0:3 / /proc rw - proc proc rw\n";
-        assert_eq!(root_mount(text), mountinfo(text).filter(|mount| mount.point == "/").last());
+    fn the_root_is_the_first_that_is_mounted_there() {
+        let text = b"3 2 0:3 / /proc rw - proc proc rw\n2 1 8:1 / / rw - ext4 /dev/sda1 rw\n4 2 0:1 / / rw - tmpfs tmpfs rw\n";
+        assert_eq!(root_mount(text), mountinfo(text).find(|mount| mount.point == "/"));
         assert_eq!(root_mount(text).map(|mount| mount.fs_type).as_deref(), Some("ext4"));
         assert_eq!(root_mount(b"3 2 0:3 / /proc rw - proc proc rw\n"), None);
     }

@@ -13,11 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{Host, Process, Roots, parse::Mount};
+use cgroup_reader::{Host, HostError, Process, Roots, parse::Mount};
 
 use super::{
     lock,
-    places::{MountTable, Place, Places},
+    places::{Place, Places},
     probe::DeviceNumber,
     reason::reason,
     tree::{Space, Target, Way},
@@ -163,7 +163,15 @@ impl Layer {
 
 impl Ground {
     fn find(host: &Host, known: &FileSystems, process: Process) -> Result<Self, Absence> {
-        let upper = upper_directory(MountTable::root_of(host, process)?)?;
+        let root = host.root_mount(process.pid).map_err(|error| match error {
+            HostError::Read { source, .. } => reason(&source),
+            _ => Absence::NotReachable,
+        });
+        // If another has its pid meanwhile, it was not this one's.
+        if !host.is_running(process) {
+            return Err(Absence::NotRunning);
+        }
+        let upper = upper_directory(root?)?;
         let (directory, metadata) = known.places.find(&upper, |path| fs::metadata(path), Metadata::is_dir)?;
         let device = metadata.dev();
         // As the mount table names it; the device's numbers where it does not.
@@ -228,7 +236,7 @@ pub(super) mod tests {
     fn the_upper_directory_is_found_or_not_for_a_reason() {
         for (mounts, expect) in [
             (format!("{ROOT},upperdir=@ROOT@/up,workdir=/w\n"), Ok("up")),
-            (format!("{ROOT},upperdir=@ROOT@/hidden\n{ROOT},upperdir=@ROOT@/up\n"), Ok("up")),
+            (format!("{ROOT},upperdir=@ROOT@/up\n{ROOT},upperdir=@ROOT@/over\n"), Ok("up")),
             (format!("{ROOT},upperdir=@ROOT@/a\\040b\\054c\\134\\075,workdir=/w\n"), Ok("a b,c\\=")),
             (format!("{ROOT},upperdir=@ROOT@/link,workdir=/w\n"), Ok("up")),
             (format!("{ROOT},upperdir=/nowhere/up,workdir=/w\n"), Ok("proc/1/root/nowhere/up")),
@@ -242,11 +250,11 @@ pub(super) mod tests {
         ] {
             let (root, host, process) = machine(&mounts);
             let at = |path: &str| root.path().join(path);
-            for directory in ["up", "hidden", "a b,c\\=", "proc/1/root/nowhere/up"] {
+            for directory in ["up", "over", "a b,c\\=", "proc/1/root/nowhere/up"] {
                 fs::create_dir_all(at(directory)).expect("a directory");
             }
             fs::write(at("file"), "").expect("a file");
-            for (link, to) in [("link", "hidden/../up"), ("round", "round")] {
+            for (link, to) in [("link", "over/../up"), ("round", "round")] {
                 std::os::unix::fs::symlink(to, at(link)).expect("a link");
             }
             let known = FileSystems::new(host.roots());

@@ -39,18 +39,12 @@ pub(super) struct MountTable(Vec<parse::Mount>);
 impl MountTable {
     /// That of a process; if another has its pid meanwhile, it is not running.
     pub(super) fn of(host: &Host, process: Process) -> Result<Self, Absence> {
-        Ok(Self(parse::mountinfo(&Self::read(host, process)?).collect()))
-    }
-
-    /// What is mounted at the root of a process, which costs less than the whole table.
-    pub(super) fn root_of(host: &Host, process: Process) -> Result<Option<parse::Mount>, Absence> {
-        Ok(parse::root_mount(&Self::read(host, process)?))
-    }
-
-    fn read(host: &Host, process: Process) -> Result<Vec<u8>, Absence> {
         let path = host.roots().proc.join(process.pid.to_string()).join("mountinfo");
         let bytes = read_file(&path).map_err(|error| reason(&error))?;
-        if host.is_running(process) { Ok(bytes) } else { Err(Absence::NotRunning) }
+        if !host.is_running(process) {
+            return Err(Absence::NotRunning);
+        }
+        Ok(Self(parse::mountinfo(&bytes).collect()))
     }
 
     /// What is mounted at a path; a later mount hides an earlier one.
