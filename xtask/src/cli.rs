@@ -60,7 +60,7 @@ pub(crate) struct TestOptions {
     /// Run only these steps (comma-separated); `--only help` lists them.
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Of the lab's hosts only these (comma-separated); `native` is always one, and all are without this.
+    /// Run the end-to-end tests on these hosts of the lab (comma-separated) and the native one only, instead of on all.
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     pub(crate) hosts: Vec<Host>,
     /// Leave the engine running after the tests, to look at; `cargo xtask lab down` ends it.

@@ -33,7 +33,7 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// [`read_file`] of a file that is text, without what is white around it; `None` where it cannot be read or is none.
+/// [`read_file`] of a file that is text, without the white space at its end; `None` where it cannot be read or is no text.
 #[must_use]
 pub fn read_text(path: &Path) -> Option<String> {
     let mut text = String::from_utf8(read_file(path).ok()?).ok()?;
