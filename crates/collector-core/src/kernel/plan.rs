@@ -2,11 +2,10 @@
 
 use std::{
     collections::HashMap,
-    fs,
     sync::{Arc, Mutex},
 };
 
-use cgroup_reader::{At, Host, Place, Plan, Slot, SourceKey, Table, Version};
+use cgroup_reader::{At, Host, Place, Plan, Slot, SourceKey, Table, Version, read_file};
 
 use metric_schema::{Instrument, Unit};
 
@@ -229,7 +228,7 @@ impl Plans {
         self.host.room(&mut slots, &mut tables);
         self.host.plan.begin(&mut slots, &mut tables);
         for (index, place) in self.host.plan.places().enumerate() {
-            match fs::read(host.roots().proc.join(place.file())) {
+            match read_file(&host.roots().proc.join(place.file())) {
                 Ok(bytes) => self.host.plan.fill(index, &bytes, host.units(), &mut slots, &mut tables),
                 Err(error) => {
                     let reason = match error.kind() {

@@ -3,13 +3,14 @@
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashMap},
-    fs,
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use cgroup_reader::{CgroupPath, Controller, Handle, Host, Slot, Table, Version, parse};
+use cgroup_reader::{
+    CgroupPath, Controller, Handle, Host, Slot, Table, Version, parse, read_file, read_text,
+};
 
 use super::{
     Shared,
@@ -338,7 +339,7 @@ impl Probe for KernelProbe {
             return None;
         }
         let parent = self.handle.directories().path(Controller::Memory)?.parent()?.join("memory.events");
-        let text = fs::read_to_string(parent).ok()?;
+        let text = read_text(&parent)?;
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
     }
 }
@@ -412,7 +413,7 @@ impl Devices {
             return;
         }
         let file = |mount: &Path| mount.join("blkio.throttle.io_service_bytes_recursive");
-        let bytes = self.host.mount(Controller::Blkio).map(file).and_then(|file| fs::read(file).ok());
+        let bytes = self.host.mount(Controller::Blkio).map(file).and_then(|file| read_file(&file).ok());
         parse::nested(&bytes.unwrap_or_default(), |device, _, _| {
             if let Some(number) = std::str::from_utf8(device).ok().and_then(device_number) {
                 self.counts(number);

@@ -2,9 +2,7 @@
 //!
 //! cgroup v2's root has few files and v1's root counts only part of the machine, so the host's own files answer.
 
-use std::fs;
-
-use cgroup_reader::{Host, parse};
+use cgroup_reader::{Host, parse, read_file};
 
 use super::machine::{Machine, kib};
 use crate::{
@@ -18,7 +16,7 @@ const DOUBLE: [&str; 3] = ["veth", "docker", "br-"];
 
 /// Fills the container rows for the whole host; false where `/proc` cannot be read.
 pub(super) fn fill(host: &Host, machine: &Machine, groups: Groups, out: &mut Sample) -> bool {
-    let proc = |file: &str| fs::read(host.roots().proc.join(file)).ok();
+    let proc = |file: &str| read_file(&host.roots().proc.join(file)).ok();
     let Some(stat) = proc("stat") else { return false };
     out.cgroup = Some("/".into());
     if groups.has(Group::Cpu) {
@@ -195,7 +193,7 @@ fn pressure(host: &Host, out: &mut Sample) {
         ("io", AtLeastOne, ids::PRESSURE_IO_WAITING),
         ("io", Full, ids::PRESSURE_IO_STALLED),
     ] {
-        let Ok(bytes) = fs::read(host.roots().proc.join("pressure").join(file)) else { continue };
+        let Ok(bytes) = read_file(&host.roots().proc.join("pressure").join(file)) else { continue };
         if let Ok(Some(micros)) = parse::psi_total(&bytes, line) {
             out.set(row, nanos(micros.checked_mul(1000)));
         }
