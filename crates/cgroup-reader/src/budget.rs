@@ -66,6 +66,16 @@ impl FdBudget {
             .is_ok()
     }
 
+    /// Little of it is used: there is room for what only spares work for a moment.
+    pub(crate) fn is_plenty(&self) -> bool {
+        self.used() < self.total / 4
+    }
+
+    /// Files can hardly be kept any more.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.used() + self.total / 4 >= self.total
+    }
+
     pub(crate) fn give_back(&self, count: usize) {
         self.used.fetch_sub(count, Ordering::Relaxed);
     }

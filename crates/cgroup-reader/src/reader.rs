@@ -48,12 +48,16 @@ pub struct Handle {
     files: Vec<File>,
     /// By controller; on v2 all use the last.
     opened: [Option<Opened>; Controller::ALL.len()],
+    /// How many of them have a descriptor.
+    directories_kept: usize,
 }
 
 /// A directory as it was when the handle was opened.
 #[derive(Debug)]
 struct Opened {
     inode: u64,
+    /// To open its files by their names: cgroup file systems walk paths slowly. It is kept until the files are, or as long as these
+    /// cannot be.
     fd: Option<OwnedFd>,
 }
 
@@ -119,14 +123,13 @@ impl Handle {
             gone: false,
             files: Vec::new(),
             opened: Default::default(),
+            directories_kept: 0,
         };
         for controller in Controller::ALL {
             if handle.own(controller) != controller {
                 continue;
             }
-            if let Some(inode) = handle.inode_now(controller) {
-                handle.opened[controller.index()] = Some(Opened { inode, fd: None });
-            }
+            handle.opened[controller.index()] = handle.directory_now(controller);
         }
         if handle.opened.iter().all(Option::is_none) { Err(Gone) } else { Ok(handle) }
     }
@@ -188,6 +191,7 @@ impl Handle {
         let is_copy = !self.host.inner.is_kernel;
         let was_gone = self.gone || (is_copy && self.host.is_mounted() && !self.is_alive());
         self.gone = was_gone;
+        let kept_before = self.kept;
         for (index, fill) in plan.files.iter().enumerate() {
             if was_gone {
                 fill.absent(Absence::NotRunning, slots, tables);
@@ -208,18 +212,29 @@ impl Handle {
                 }
             }
         }
+        let all_are_open = self.kept == kept_before;
+        if self.directories_kept > 0
+            && !self.budget.is_crowded()
+            && (all_are_open || !self.budget.is_plenty())
+        {
+            self.close_directories();
+        }
         if self.gone { Err(Gone) } else { Ok(()) }
     }
 
-    /// The file's index here. Plans name the same files in the same order mostly, so the plan's index is a good guess.
+    /// The file's index here. Most passes are of the same plan, so the plan's index is a good guess; where it is not, the file is
+    /// put there for the next time.
     fn file(&mut self, place: Place, guess: usize) -> usize {
         if self.files.get(guess).is_some_and(|file| file.place == place) {
             return guess;
         }
-        self.files.iter().position(|file| file.place == place).unwrap_or_else(|| {
+        let found = self.files.iter().position(|file| file.place == place).unwrap_or_else(|| {
             self.files.push(File { place, state: State::Closed });
             self.files.len() - 1
-        })
+        });
+        let at = guess.min(self.files.len() - 1);
+        self.files.swap(found, at);
+        at
     }
 
     /// Reads one file into the scratch buffer; returns its length.
@@ -305,23 +320,23 @@ impl Handle {
     ) -> Result<OwnedFd, Miss> {
         let own = self.own(controller);
         let Some(opened) = &mut self.opened[own.index()] else {
-            return match self.inode_now(own) {
+            return match self.directory_now(own) {
                 // It came later, as the unified directory of a cgroup may.
-                Some(inode) => {
-                    self.opened[own.index()] = Some(Opened { inode, fd: None });
+                Some(opened) => {
+                    self.opened[own.index()] = Some(opened);
                     self.open_in_cgroup(controller, place, path)
                 }
                 None => Err(Miss::Lasting(Absence::NoController)),
             };
         };
-        // While files are kept the directory is used once per file, which is not worth a descriptor of its own.
-        let crowded = self.budget.used() + self.budget.total() / 4 >= self.budget.total();
-        if opened.fd.is_none() && crowded && self.budget.take(FdKind::Other) {
+        // While files are kept the directory is used once per file, which is not worth a descriptor for long.
+        if opened.fd.is_none() && self.budget.is_crowded() && self.budget.take(FdKind::Other) {
             let directory = self.directories.write_path(controller, path).then(|| open_directory(path));
             match directory {
                 Some(Ok(fd)) => {
                     opened.fd = Some(fd);
                     self.kept += 1;
+                    self.directories_kept += 1;
                 }
                 _ => self.budget.give_back(1),
             }
@@ -385,6 +400,37 @@ impl Handle {
             Some(opened) => self.inode_now(controller) == Some(opened.inode),
             None => true,
         })
+    }
+
+    /// The directory that is there now, with a descriptor of it where there is plenty.
+    fn directory_now(&mut self, controller: Controller) -> Option<Opened> {
+        if !self.budget.is_plenty() || !self.budget.take(FdKind::Other) {
+            return self.inode_now(controller).map(|inode| Opened { inode, fd: None });
+        }
+        let mut path = Vec::with_capacity(160);
+        let opened = self.directories.write_path(controller, &mut path).then(|| {
+            let fd = open_directory(&path).ok()?;
+            let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
+            Some(Opened { inode, fd: Some(fd) })
+        });
+        match opened.flatten() {
+            Some(opened) => {
+                self.kept += 1;
+                self.directories_kept += 1;
+                Some(opened)
+            }
+            None => {
+                self.budget.give_back(1);
+                None
+            }
+        }
+    }
+
+    fn close_directories(&mut self) {
+        self.opened.iter_mut().flatten().for_each(|opened| opened.fd = None);
+        self.kept -= self.directories_kept;
+        self.budget.give_back(self.directories_kept);
+        self.directories_kept = 0;
     }
 
     fn inode_now(&self, controller: Controller) -> Option<u64> {

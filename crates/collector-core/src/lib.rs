@@ -77,7 +77,7 @@ pub use model::{Container, ContainerId, Engine, Health, Limits, Mount, Network, 
 pub use sample::{Absence, Entry, Reading, Sample, Table, Value};
 pub use snapshot::{ContainerSample, Snapshot};
 pub use source::{
-    BoxFuture, Change, Closed, EngineInfo, Gone, OnSignal, OnTree, Probe, Sampler, Signal, SourceCounters,
+    BoxFuture, COUNTED, Change, Closed, EngineInfo, Gone, OnSignal, OnTree, Probe, Sampler, Signal, SourceCounters,
     SourceStatus, TreeChange,
 };
 #[cfg(feature = "collector")]

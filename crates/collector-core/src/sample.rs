@@ -152,6 +152,12 @@ impl Sample {
         self.scalars.get(row.index()).copied().unwrap_or(Reading::Absent(Absence::NotCollected))
     }
 
+    /// What is known of all rows that it has room for, by [`RowId::index`].
+    #[must_use]
+    pub fn scalars(&self) -> &[Reading] {
+        &self.scalars
+    }
+
     /// Notes what is known of a row. One that the sample has no room for stays absent.
     pub fn set(&mut self, row: RowId, reading: Reading) {
         if let Some(scalar) = self.scalars.get_mut(row.index()) {

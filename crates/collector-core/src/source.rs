@@ -2,7 +2,10 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use crate::{Absence, Container, ContainerId, Groups, Sample};
+use crate::{
+    Absence, Container, ContainerId, Groups, Sample,
+    catalogue::{self, RowId, ids},
+};
 
 /// What an [`Inventory`] tells the collector.
 #[derive(Debug, Clone)]
@@ -231,6 +234,9 @@ pub trait Sampler: Send + Sync + 'static {
     }
 }
 
+/// What is counted while this process watches, over the runs of containers and of all of them together.
+pub const COUNTED: [RowId; 2] = [ids::CPU_USAGE, ids::MEMORY_EVENTS_OOM_KILL];
+
 /// The numbers of one run of one container.
 pub trait Probe: Send {
     /// Fills the rows of these groups whose source is the kernel.
@@ -239,6 +245,16 @@ pub trait Probe: Send {
     ///
     /// The cgroup is gone; what was filled until then counts.
     fn sample(&mut self, groups: Groups, out: &mut Sample) -> Result<(), Gone>;
+
+    /// Fills the rows of [`COUNTED`], and others where that is no more work: called when a container appears, and when it ends and
+    /// its files may be gone at any moment.
+    ///
+    /// # Errors
+    ///
+    /// The cgroup is gone; what was filled until then counts.
+    fn count(&mut self, out: &mut Sample) -> Result<(), Gone> {
+        self.sample(COUNTED.into_iter().map(|row| catalogue::get().row(row).group).collect(), out)
+    }
 
     /// Whether somebody sees its end: false where neither pidfd nor inotify could be had.
     fn sees_exit(&self) -> bool {

@@ -7,7 +7,7 @@
 use std::{ops::Range, sync::Arc};
 
 use collector_core::{
-    Absence, Reading, Snapshot,
+    Absence, Entry, Reading, Snapshot,
     catalogue::{Dimension, Entity, RowId},
 };
 
@@ -15,6 +15,8 @@ use crate::plan::{Plan, Read};
 
 /// Rows that are taken together: a cache line holds four readings, and more than this are no longer kept in the caches.
 const ROWS: usize = 16;
+/// Samples whose addresses are looked up before any of them is read: the processor then fetches several of them together.
+const AT_ONCE: usize = 32;
 /// Label sets of one dimension that are told apart; entries with further ones are read from their sample. Most
 /// containers have the same devices and interfaces.
 const LABELS_MAX: usize = 64;
@@ -150,9 +152,18 @@ impl Scalars {
         self.rows.clear();
         self.rows.extend_from_slice(rows);
         begin(&mut self.cells, rows.len(), snapshot.containers.len());
-        for one in &snapshot.containers {
+        let mut samples: [&[Reading]; AT_ONCE] = [&[]; AT_ONCE];
+        for containers in snapshot.containers.chunks(AT_ONCE) {
+            for (scalars, one) in samples.iter_mut().zip(containers) {
+                *scalars = one.sample.scalars();
+            }
             for (cells, row) in self.cells.iter_mut().zip(rows) {
-                cells.push(one.sample.get(*row));
+                let of_row = |scalars: &&[Reading]| scalars.get(row.index()).copied();
+                cells.extend(
+                    samples[..containers.len()]
+                        .iter()
+                        .map(|scalars| of_row(scalars).unwrap_or(Reading::Absent(Absence::NotCollected))),
+                );
             }
         }
     }
@@ -171,15 +182,27 @@ impl Tables {
         self.places.clear();
         begin(&mut self.cells, columns.len(), snapshot.containers.len());
         self.starts.push(0);
-        for one in &snapshot.containers {
-            for entry in &one.sample.table(*dimension).entries {
-                for (cells, (_, column)) in self.cells.iter_mut().zip(columns) {
-                    let cell = entry.cells.get(*column).copied();
-                    cells.push(cell.unwrap_or(Reading::Absent(Absence::NotCollected)));
-                }
-                self.places.push(place_of(&mut self.labels, &entry.labels));
+        let mut tables: [&[Entry]; AT_ONCE] = [&[]; AT_ONCE];
+        let mut entries: Vec<(&[Reading], &[Arc<str>])> = Vec::new();
+        for containers in snapshot.containers.chunks(AT_ONCE) {
+            for (table, one) in tables.iter_mut().zip(containers) {
+                *table = &one.sample.table(*dimension).entries;
             }
-            self.starts.push(self.places.len());
+            let before = self.places.len();
+            entries.clear();
+            for table in &tables[..containers.len()] {
+                entries.extend(table.iter().map(|entry| (&*entry.cells, &*entry.labels)));
+                self.starts.push(before + entries.len());
+            }
+            for (cells, (_, column)) in self.cells.iter_mut().zip(columns) {
+                let of_column = |of_entry: &[Reading]| of_entry.get(*column).copied();
+                cells.extend(
+                    entries
+                        .iter()
+                        .map(|(cells, _)| of_column(cells).unwrap_or(Reading::Absent(Absence::NotCollected))),
+                );
+            }
+            self.places.extend(entries.iter().map(|(_, labels)| place_of(&mut self.labels, labels)));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use cgroup_reader::{
     At,
-    Controller::{Cpu, Cpuacct},
-    Scale, SourceKey,
+    Controller::{Cpu, Cpuacct, Cpuset},
+    Field, Place, Scale, SourceKey,
 };
 use metric_schema::{Alias, Conversion, MetricDef, OtelMetric, Unit};
 
@@ -17,7 +17,7 @@ pub(super) mod ids {
     pub use super::{
         CPU_BURST, CPU_BURST_PERIODS, CPU_LIMIT, CPU_PERIODS, CPU_SHARES, CPU_SPEC_PERIOD, CPU_SPEC_QUOTA,
         CPU_SPEC_SHARES, CPU_SYSTEM, CPU_THROTTLED, CPU_THROTTLED_PERIODS, CPU_USAGE, CPU_USAGE_PERCENT,
-        CPU_USER, CPU_WEIGHT,
+        CPU_USER, CPU_WEIGHT, CPUSET_CPUS_OWN,
     };
 }
 
@@ -34,6 +34,14 @@ pub(super) use cadvisor;
 
 const fn stat(key: &'static str, v1: Scale, v2_key: &'static str, v2: Scale) -> Source {
     Source::Key(SourceKey::both(At::key(Cpu, "cpu.stat", key, v1), At::key(Cpu, "cpu.stat", v2_key, v2)))
+}
+
+/// How many CPUs or memory nodes a list of the cpuset names.
+pub(super) const fn listed(v1: &'static str, v2: &'static str) -> Source {
+    Source::Key(SourceKey::both(
+        At::new(Place::Cgroup(Cpuset, v1), Field::CpuList, Scale::One),
+        At::new(Place::Cgroup(Cpuset, v2), Field::CpuList, Scale::One),
+    ))
 }
 
 rows! { super::state::END;
@@ -63,6 +71,10 @@ rows! { super::state::END;
             "CPU use over the last interval, in percent of one core (250 is two and a half cores).")
             .otel(OtelMetric::gauge("container.cpu.usage", Unit::Cores).converted(Conversion::PerHundred).by_convention()),
         Source::Collector);
+    CPUSET_CPUS_OWN = Row::input(Group::Cpu,
+        MetricDef::gauge("container.own_cpuset.cpus", Unit::Count("{cpu}"), G,
+            "CPUs that the container's own cpuset leaves to it (effective)."),
+        listed("cpuset.effective_cpus", "cpuset.cpus.effective"));
     CPU_LIMIT = Row::container(Group::Cpu,
         MetricDef::gauge("container.cpu.limit", Unit::Cores, G,
             "CPUs that the container can use: the smallest of its quota, its ancestors' quotas, its cpuset and the host."),

@@ -1,14 +1,10 @@
 //! Group cpu_detail: where the container may run, the burst that its quota allows, time that `cpu.stat` tells apart, and
 //! pressure of interrupts.
 
-use cgroup_reader::{
-    At,
-    Controller::{Cpu, Cpuset},
-    Field, Place, PsiLine, Scale, SourceKey,
-};
+use cgroup_reader::{At, Controller::Cpu, PsiLine, Scale, SourceKey};
 use metric_schema::{MetricDef, Unit};
 
-use super::{Row, Source, rows};
+use super::{Row, Source, cpu::listed, rows};
 use crate::Group;
 
 const G: &str = Group::CpuDetail.as_str();
@@ -19,14 +15,6 @@ pub(super) mod ids {
         CPU_BURST_LIMIT, CPU_FORCE_IDLE, CPU_IDLE, CPU_NICE, CPUSET_CPUS, CPUSET_MEMORY_NODES,
         PRESSURE_IRQ_STALLED,
     };
-}
-
-/// How many CPUs or memory nodes a list of the cpuset names.
-const fn listed(v1: &'static str, v2: &'static str) -> Source {
-    Source::Key(SourceKey::both(
-        At::new(Place::Cgroup(Cpuset, v1), Field::CpuList, Scale::One),
-        At::new(Place::Cgroup(Cpuset, v2), Field::CpuList, Scale::One),
-    ))
 }
 
 /// v1 does not tell it.

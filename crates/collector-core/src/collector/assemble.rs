@@ -12,8 +12,8 @@ use super::{
     own,
 };
 use crate::{
-    Absence, Container, ContainerSample, Group, Groups, Reading, Sample, Snapshot, State, Value,
-    catalogue::{self, Dimension, Entity, RowId, Source, ids},
+    Absence, ContainerSample, Group, Groups, Reading, Sample, Snapshot, State, Value,
+    catalogue::{self, Dimension, Entity, RowId, ids},
 };
 
 /// What a collection has read.
@@ -35,19 +35,6 @@ static FROM_KERNEL: LazyLock<Vec<(Group, RowId, Option<Dimension>)>> = LazyLock:
     rows.filter(|(_, row)| row.entity == Entity::Container && !row.hidden && row.source.is_sampled())
         .map(|(id, row)| (row.group, id, catalogue::get().column(id).map(|(dimension, _)| dimension)))
         .collect()
-});
-
-/// A row of the engine's, and how it is read off a description.
-type FromEngine = (RowId, fn(&Container) -> Reading);
-
-/// Rows that the engine fills.
-static FROM_ENGINE: LazyLock<Vec<FromEngine>> = LazyLock::new(|| {
-    let rows = catalogue::get().iter();
-    rows.filter_map(|(id, row)| match row.source {
-        Source::Engine(field) => Some((id, field)),
-        _ => None,
-    })
-    .collect()
 });
 
 pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
@@ -100,9 +87,7 @@ pub(super) fn assemble(shared: &Shared, read: Read) -> Snapshot {
 /// Adds what the engine says and what is counted while we watch.
 fn finish(shown: Shown, mut sample: Sample, groups: Groups, taken_at: SystemTime) -> ContainerSample {
     if groups.has(Group::State) {
-        for (id, field) in FROM_ENGINE.iter() {
-            sample.set(*id, field(&shown.container));
-        }
+        shown.engine.fill(&mut sample);
         sample.set(ids::RESTARTS, Reading::int(shown.restarts));
         sample.set(ids::OOM_EVENTS, Reading::int(shown.oom_events));
         let now = taken_at.duration_since(UNIX_EPOCH).ok().and_then(|now| u64::try_from(now.as_nanos()).ok());

@@ -12,12 +12,12 @@ use std::{
 };
 
 use super::{
-    COUNTED, Shared,
+    Shared,
     account::{Follower, Outcome},
     lock,
 };
 use crate::{
-    Absence, Container, ContainerId, Groups, Probe, Reading, Sample, Signal, State, Value,
+    Absence, COUNTED, Container, ContainerId, Groups, Probe, Reading, Sample, Signal, State, Value,
     catalogue::{self, Inputs, RowId, Source, ids},
     cpu::{CpuReading, CpuWindow, Monotonic},
 };
@@ -33,6 +33,7 @@ pub(super) struct Entry {
 
 struct EntryState {
     container: Arc<Container>,
+    engine: EngineRows,
     source: usize,
     first_seen: SystemTime,
     /// Counts the runs, so that what belongs to an earlier one is told from what belongs to this.
@@ -111,6 +112,41 @@ static WATCHED: LazyLock<Vec<RowId>> = LazyLock::new(|| {
     rows.filter(|(_, row)| matches!(row.source, Source::SamplerWatched)).map(|(id, _)| id).collect()
 });
 
+/// A row of the engine's, and how it is read off a description.
+type EngineRow = (RowId, fn(&Container) -> Reading);
+
+/// The rows that the engine fills.
+static ENGINE_ROWS: LazyLock<Vec<EngineRow>> = LazyLock::new(|| {
+    let rows = catalogue::get().iter();
+    let rows = rows.filter_map(|(id, row)| match row.source {
+        Source::Engine(field) => Some((id, field)),
+        _ => None,
+    });
+    rows.take(ENGINE_ROWS_MAX).collect()
+});
+
+/// More than there are, which a test counts.
+const ENGINE_ROWS_MAX: usize = 8;
+
+/// What a description says for them. They are read off it once and not for each snapshot: of ten thousand containers no
+/// description is in the processor's caches any more.
+#[derive(Clone, Copy)]
+pub(super) struct EngineRows([Reading; ENGINE_ROWS_MAX]);
+
+impl EngineRows {
+    fn of(container: &Container) -> Self {
+        let mut readings = [Reading::Absent(Absence::NotCollected); ENGINE_ROWS_MAX];
+        for (reading, (_, field)) in readings.iter_mut().zip(ENGINE_ROWS.iter()) {
+            *reading = field(container);
+        }
+        Self(readings)
+    }
+
+    pub(super) fn fill(&self, sample: &mut Sample) {
+        ENGINE_ROWS.iter().zip(self.0).for_each(|((row, _), reading)| sample.set(*row, reading));
+    }
+}
+
 /// A failed open is tried again after this time.
 const OPEN_AGAIN: Duration = Duration::from_secs(5);
 
@@ -125,6 +161,7 @@ const RESTART_LEAST: Duration = Duration::from_millis(75);
 /// What a snapshot shows of an entry.
 pub(super) struct Shown {
     pub(super) container: Arc<Container>,
+    pub(super) engine: EngineRows,
     pub(super) first_seen: SystemTime,
     pub(super) restarts: u64,
     pub(super) oom_events: u64,
@@ -141,6 +178,7 @@ impl Entry {
         Self {
             id: container.id.clone(),
             state: Mutex::new(EntryState {
+                engine: EngineRows::of(&container),
                 container: Arc::new(container),
                 source,
                 first_seen: SystemTime::now(),
@@ -168,6 +206,7 @@ impl Entry {
         let state = lock(&self.state);
         Shown {
             container: Arc::clone(&state.container),
+            engine: state.engine,
             first_seen: state.first_seen,
             restarts: state.restarts,
             oom_events: state.oom_events,
@@ -219,6 +258,7 @@ impl Entry {
         let is_named_now = has && old.pid.is_none() && new.pid.is_some();
         let is_known_now = has && old.awaits_inspect && !new.awaits_inspect;
         let read_otherwise = old.is_sandboxed() != new.is_sandboxed();
+        state.engine = EngineRows::of(&new);
         state.container = Arc::new(new);
         let run = state.run;
         drop(state);
@@ -271,14 +311,14 @@ impl Entry {
         drop(probe);
     }
 
-    /// Reads the groups. Called on a sampling thread.
-    pub(super) fn sample(self: &Arc<Self>, groups: Groups, shared: &Arc<Shared>) -> Sample {
+    /// Reads the groups and, if so wished, what is counted while we watch, whichever group it is in. Called on a sampling thread.
+    pub(super) fn sample(self: &Arc<Self>, groups: Groups, counted: bool, shared: &Arc<Shared>) -> Sample {
         // Another thread may be in it, as when the run has just begun. Whoever waited for it in vain once does not wait
         // again before it came back.
         let slot = if self.hangs.load(Relaxed) { self.probe.try_lock().ok() } else { self.lock_probe_soon() };
         self.hangs.store(slot.is_none(), Relaxed);
         let Some(mut slot) = slot else { return absent(Absence::Timeout, groups) };
-        let sample = self.sample_locked(&mut slot, groups, shared);
+        let sample = self.sample_locked(&mut slot, groups, counted, shared);
         drop(slot);
         // Whoever ended the run meanwhile could not close the files.
         let (run, runs) = {
@@ -289,7 +329,13 @@ impl Entry {
         sample
     }
 
-    fn sample_locked(self: &Arc<Self>, slot: &mut ProbeSlot, groups: Groups, shared: &Arc<Shared>) -> Sample {
+    fn sample_locked(
+        self: &Arc<Self>,
+        slot: &mut ProbeSlot,
+        groups: Groups,
+        counted: bool,
+        shared: &Arc<Shared>,
+    ) -> Sample {
         let (container, run, final_taken) = {
             let state = lock(&self.state);
             (Arc::clone(&state.container), state.run, state.current.final_taken)
@@ -329,11 +375,13 @@ impl Entry {
         }
         let Some(probe) = slot.probe.as_mut() else { return absent(Absence::NotRunning, groups) };
         let mut sample = Sample::of_container(Absence::NotCollected, groups);
-        let read = probe.sample(groups, &mut sample);
-        let counted = is_complete(&sample);
+        let among_them = COUNTED.iter().all(|row| groups.has(catalogue::get().row(*row).group));
+        let count = if counted && !among_them { probe.count(&mut sample) } else { Ok(()) };
+        let read = if groups == Groups::NONE { count } else { count.and(probe.sample(groups, &mut sample)) };
+        let complete = is_complete(&sample);
         let ended = probe.has_ended();
         self.account(run, &mut sample, shared);
-        if ended && counted {
+        if ended && complete {
             // Nobody will tell of its end: this is its last sample.
             let mut state = lock(&self.state);
             if state.run == run {
@@ -395,11 +443,11 @@ impl Entry {
             return;
         }
         let Some(probe) = slot.probe.as_mut() else { return };
-        let mut sample = Sample::of_container(Absence::NotCollected, COUNTED);
+        let mut sample = Sample::of_container(Absence::NotCollected, Groups::NONE);
         // Before its own count: a kill between the two is then in both, and not in neither.
         let around = probe.oom_kills_around();
-        let read = probe.sample(COUNTED, &mut sample);
-        let counted = is_complete(&sample);
+        let read = probe.count(&mut sample);
+        let complete = is_complete(&sample);
         self.account(run, &mut sample, shared);
         let around = if read.is_ok() { around } else { probe.oom_kills_around() };
         drop(slot);
@@ -413,7 +461,7 @@ impl Entry {
         } else {
             state.seek_unread_kill(around, shared);
         }
-        if signal == Signal::Exited && counted {
+        if signal == Signal::Exited && complete {
             state.current.final_taken = true;
         }
     }
@@ -538,7 +586,7 @@ fn began_under_our_eyes(container: &Container, shared: &Shared) -> bool {
 /// Whether a sample tells all that is counted of a run. The directories of one on v1 are removed one after the other, so that
 /// one number of the last sample may be read and the next not any more. What the kernel never has is not waited for.
 fn is_complete(sample: &Sample) -> bool {
-    [ids::CPU_USAGE, ids::MEMORY_EVENTS_OOM_KILL].into_iter().all(|row| match sample.get(row) {
+    COUNTED.into_iter().all(|row| match sample.get(row) {
         Reading::Value(_) | Reading::Max => true,
         Reading::Absent(reason) => !matches!(
             reason,
@@ -597,5 +645,17 @@ pub(super) fn derive(container: &Container, groups: Groups, sample: &mut Sample)
             let reading = formula(&Inputs { container, sample });
             sample.set(id, reading);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_every_row_of_the_engines() {
+        let rows = catalogue::get().iter();
+        let count = rows.filter(|(_, row)| matches!(row.source, Source::Engine(_))).count();
+        assert!((1..=ENGINE_ROWS_MAX).contains(&count), "{count}");
     }
 }

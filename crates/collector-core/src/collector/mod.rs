@@ -24,7 +24,7 @@ use std::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Change, ContainerId, Group, Groups, Inventory, Sample, Sampler, Snapshot, select::Selection,
+    Change, ContainerId, Groups, Inventory, Sample, Sampler, Snapshot, select::Selection,
     source::SourceStatus,
 };
 use table::Table;
@@ -397,6 +397,3 @@ const INVENTORIES_MAX: usize = 256;
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
-
-/// Groups that are read when a container appears and when it ends: what is counted while we watch.
-const COUNTED: Groups = Groups::NONE.with(Group::Cpu).with(Group::Memory);

@@ -15,7 +15,7 @@ use tokio::{
 use tracing::Instrument as _;
 
 use super::{
-    COUNTED, Latest, Request, Running, Shared,
+    Latest, Request, Running, Shared,
     assemble::{Read, assemble},
     entry::{Entry, derive},
     lock,
@@ -86,7 +86,7 @@ fn read_at_once(shared: &Arc<Shared>, begun: Vec<Arc<Entry>>) {
     let weak = Arc::downgrade(shared);
     shared.pool.submit(begun.len(), move |item| {
         if let Some(shared) = weak.upgrade() {
-            begun[item].sample(COUNTED, &shared);
+            begun[item].sample(Groups::NONE, true, &shared);
         }
     });
 }
@@ -219,7 +219,6 @@ impl Shared {
         let entries = lock(&self.table).entries();
         // What is counted while we watch is shown with these groups, so it is read with them.
         let counted = groups.has(Group::State) || groups.has(Group::Host);
-        let reading = if counted { groups.or(COUNTED) } else { groups };
         let host = entries.len();
         let root = host + 1;
         let results: Arc<[Mutex<Option<Sample>>]> = (0..root + 1).map(|_| Mutex::new(None)).collect();
@@ -228,7 +227,7 @@ impl Shared {
             self.pool.submit(root + usize::from(request.root), move |item| {
                 let sample = match entries.get(item) {
                     Some(entry) if entry.container().state.has_processes() => {
-                        Some(entry.sample(reading, &shared))
+                        Some(entry.sample(groups, counted, &shared))
                     }
                     Some(_) => None,
                     None => shared.sample_host(item == root, groups),

@@ -21,32 +21,43 @@ const LEVELS_MAX: usize = 32;
 /// Parents remembered at most; beyond that all are forgotten.
 const PARENTS_MAX: usize = 10_000;
 
-/// The smallest limits among a cgroup's ancestors.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The smallest limits among a cgroup's ancestors, as they were at some moment.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Inherited {
+    at: Instant,
     pub(super) memory: Limit<u64>,
     pub(super) cores: Limit<f64>,
+    /// The CPUs that the nearest ancestor with a cpuset of its own leaves to those below it.
+    pub(super) cpuset: Option<u32>,
 }
 
-/// The parents of a container in the hierarchies of memory and of CPU, which are two on v1.
-type Parents = [Option<PathBuf>; 2];
+impl Inherited {
+    pub(super) fn is_stale(&self) -> bool {
+        self.at.elapsed() >= FRESH
+    }
+}
+
+/// The parents of a container in the hierarchies of memory, of CPU and of cpusets, which are three on v1.
+type Parents = [Option<PathBuf>; 3];
 
 /// Limits by parent directories.
 #[derive(Debug, Default)]
-pub(super) struct Ancestors(Mutex<HashMap<Parents, (Instant, Inherited)>>);
+pub(super) struct Ancestors(Mutex<HashMap<Parents, Inherited>>);
 
 impl Ancestors {
     /// What the ancestors of the container's directories allow.
     pub(super) fn of(&self, host: &Host, directories: &Directories) -> Inherited {
         let memory = directories.path(Controller::Memory);
         let cpu = directories.path(Controller::Cpu);
-        let key = [&memory, &cpu].map(|directory| Some(directory.as_deref()?.parent()?.to_owned()));
-        if let Some((at, limits)) = lock(&self.0).get(&key)
-            && at.elapsed() < FRESH
+        let cpuset = directories.path(Controller::Cpuset);
+        let key = [&memory, &cpu, &cpuset].map(|directory| Some(directory.as_deref()?.parent()?.to_owned()));
+        if let Some(limits) = lock(&self.0).get(&key)
+            && !limits.is_stale()
         {
             return *limits;
         }
         let limits = Inherited {
+            at: Instant::now(),
             memory: above(host, Controller::Memory, memory.as_deref())
                 .take_while(|directory| host.version() == Version::V2 || is_hierarchical(directory))
                 .map(|directory| memory_limit(host.version(), &directory))
@@ -54,12 +65,14 @@ impl Ancestors {
             cores: above(host, Controller::Cpu, cpu.as_deref())
                 .map(|directory| quota(host.version(), &directory))
                 .fold(Limit::Max, Limit::smallest),
+            cpuset: above(host, Controller::Cpuset, cpuset.as_deref())
+                .find_map(|directory| cpuset_cpus(host.version(), &directory)),
         };
         let mut known = lock(&self.0);
         if known.len() >= PARENTS_MAX {
             known.clear();
         }
-        known.insert(key, (Instant::now(), limits));
+        known.insert(key, limits);
         limits
     }
 }
@@ -103,38 +116,11 @@ fn quota(version: Version, directory: &Path) -> Limit<f64> {
     quota.map_or(Limit::Max, CpuQuota::cores)
 }
 
-/// The CPUs that the cpuset leaves to a cgroup: its own or, where the controller is not enabled for it, that of the nearest
-/// ancestor that has one.
-fn cpuset(host: &Host, directories: &Directories) -> Option<u32> {
-    let file = if host.version() == Version::V2 { "cpuset.cpus.effective" } else { "cpuset.effective_cpus" };
-    let own = directories.path(Controller::Cpuset)?;
-    let above = above(host, Controller::Cpuset, Some(&own));
-    let bytes = std::iter::once(own.clone())
-        .chain(above)
-        .find_map(|directory| read_file(&directory.join(file)).ok())?;
+/// How many CPUs a cgroup's cpuset leaves to it; `None` where the controller is not enabled for it.
+fn cpuset_cpus(version: Version, directory: &Path) -> Option<u32> {
+    let file = if version == Version::V2 { "cpuset.cpus.effective" } else { "cpuset.effective_cpus" };
+    let bytes = read_file(&directory.join(file)).ok()?;
     u32::try_from(parse::cpu_count(&bytes).ok()?).ok().filter(|count| *count > 0)
-}
-
-/// What one container inherits, read anew now and then.
-#[derive(Debug)]
-pub(super) struct Slow {
-    at: Instant,
-    pub(super) inherited: Inherited,
-    pub(super) cpuset: Option<u32>,
-}
-
-impl Slow {
-    pub(super) fn read(ancestors: &Ancestors, host: &Host, directories: &Directories) -> Self {
-        Self {
-            at: Instant::now(),
-            inherited: ancestors.of(host, directories),
-            cpuset: cpuset(host, directories),
-        }
-    }
-
-    pub(super) fn is_stale(&self) -> bool {
-        self.at.elapsed() >= FRESH
-    }
 }
 
 #[cfg(test)]
@@ -160,9 +146,9 @@ mod tests {
     fn check(files: &[(&str, &str)], memory: Limit<u64>, cores: Limit<f64>, cpus: Option<u32>) {
         let (_root, host) = machine(files);
         let directories = Directories::of(&host, &CgroupPath::everywhere("/pods/pod/c"));
-        let slow = Slow::read(&Ancestors::default(), &host, &directories);
+        let inherited = Ancestors::default().of(&host, &directories);
         assert_eq!(
-            (slow.inherited.memory, slow.inherited.cores, slow.cpuset),
+            (inherited.memory, inherited.cores, inherited.cpuset),
             (memory, cores, cpus),
             "{files:?}"
         );
@@ -182,6 +168,7 @@ mod tests {
                 ("pods/pod/cpu.max", "150000 100000\n"),
                 ("pods/pod/c/memory.max", "1\n"),
                 ("pods/pod/c/cpu.max", "1000 100000\n"),
+                ("pods/pod/c/cpuset.cpus.effective", "0\n"),
                 ("cpuset.cpus.effective", "0-7\n"),
             ],
             Limit::Value(1000),
@@ -211,7 +198,8 @@ mod tests {
                 ("cpu/pods/cpu.cfs_period_us", "100000\n"),
                 ("cpu/pods/pod/cpu.cfs_quota_us", "50000\n"),
                 ("cpu/pods/pod/cpu.cfs_period_us", "100000\n"),
-                ("cpuset/pods/pod/c/cpuset.effective_cpus", "3,5-6\n"),
+                ("cpuset/pods/pod/cpuset.effective_cpus", "3,5-6\n"),
+                ("cpuset/pods/cpuset.effective_cpus", "0-7\n"),
             ]
         };
         check(&files("1\n"), Limit::Value(1000), Limit::Value(0.5), Some(3));
@@ -219,18 +207,22 @@ mod tests {
     }
 
     #[test]
-    fn parents_in_two_hierarchies_are_told_apart() {
+    fn parents_in_three_hierarchies_are_told_apart() {
         let (_root, host) = machine(&[
             ("memory/a/memory.limit_in_bytes", "1000\n"),
+            ("cpuset/d/cpuset.effective_cpus", "0,2\n"),
             ("cpu/b/cpu.cfs_quota_us", "50000\n"),
             ("cpu/b/cpu.cfs_period_us", "100000\n"),
         ]);
         let ancestors = Ancestors::default();
-        let of =
-            |paths: &str| ancestors.of(&host, &Directories::of(&host, &CgroupPath::parse(paths.as_bytes())));
-        let memory = Limit::Value(1000);
-        assert_eq!(of("2:memory:/a/c\n1:cpu:/c\n"), Inherited { memory, cores: Limit::Max });
-        assert_eq!(of("2:memory:/a/c\n1:cpu:/b/c\n"), Inherited { memory, cores: Limit::Value(0.5) });
-        assert_eq!(of("1:pids:/c\n"), Inherited { memory: Limit::Max, cores: Limit::Max });
+        let of = |paths: &str| {
+            let inherited = ancestors.of(&host, &Directories::of(&host, &CgroupPath::parse(paths.as_bytes())));
+            (inherited.memory, inherited.cores, inherited.cpuset)
+        };
+        let (memory, cores) = (Limit::Value(1000), Limit::Value(0.5));
+        assert_eq!(of("2:memory:/a/c\n1:cpu:/c\n"), (memory, Limit::Max, None));
+        assert_eq!(of("2:memory:/a/c\n1:cpu:/b/c\n"), (memory, cores, None));
+        assert_eq!(of("2:memory:/a/c\n1:cpuset:/d/c\n"), (memory, Limit::Max, Some(2)));
+        assert_eq!(of("1:pids:/c\n"), (Limit::Max, Limit::Max, None));
     }
 }

@@ -11,8 +11,8 @@ use metric_schema::{Instrument, Unit};
 
 use super::lock;
 use crate::{
-    Absence, Entry, Group, Groups, Reading, Sample, Value,
-    catalogue::{self, Dimension, Entity, RowId, Source},
+    Absence, COUNTED, Entry, Group, Groups, Reading, Sample, Value,
+    catalogue::{self, Dimension, Entity, Row, RowId, Source},
 };
 
 /// Which column of a plan's table goes to which column of a sample's. Rows that show one number under two names share the
@@ -48,15 +48,13 @@ struct PerFile {
 }
 
 impl PlanSet {
-    fn compile(version: Version, groups: Groups, entity: Entity, page_sizes: &PageSizes) -> Self {
+    fn compile(version: Version, page_sizes: &PageSizes, wanted: impl Fn(RowId, &Row) -> bool) -> Self {
         let mut rows = Vec::new();
         let mut scalars = Vec::new();
         let mut columns: Vec<Planned> = Vec::new();
         let mut per_file: Vec<(PerFile, SourceKey)> = Vec::new();
         let mut by_file = Vec::new();
-        for (id, row) in
-            catalogue::get().iter().filter(|(_, row)| row.entity == entity && groups.has(row.group))
-        {
+        for (id, row) in catalogue::get().iter().filter(|(id, row)| wanted(*id, row)) {
             match row.source {
                 Source::Key(key) => {
                     scalars.push((key, rows.len()));
@@ -202,13 +200,17 @@ pub(super) struct Plans {
     containers: Mutex<HashMap<Groups, Arc<PlanSet>>>,
     page_sizes: PageSizes,
     host: PlanSet,
+    /// The rows that are counted while this process watches.
+    pub(super) counted: Arc<PlanSet>,
 }
 
 impl Plans {
     pub(super) fn new(host: &Host) -> Self {
         let (version, page_sizes) = (host.version(), PageSizes::of(host));
-        let host = PlanSet::compile(version, Groups::NONE.with(Group::Host), Entity::Host, &page_sizes);
-        Self { version, containers: Mutex::default(), page_sizes, host }
+        let is_host = |_, row: &Row| row.entity == Entity::Host && row.group == Group::Host;
+        let host = PlanSet::compile(version, &page_sizes, is_host);
+        let counted = PlanSet::compile(version, &page_sizes, |id, _| COUNTED.contains(&id));
+        Self { version, containers: Mutex::default(), page_sizes, host, counted: Arc::new(counted) }
     }
 
     pub(super) fn containers(&self, groups: Groups) -> Arc<PlanSet> {
@@ -217,7 +219,8 @@ impl Plans {
             plans.clear();
         }
         let plan = plans.entry(groups).or_insert_with(|| {
-            Arc::new(PlanSet::compile(self.version, groups, Entity::Container, &self.page_sizes))
+            let is_asked = |_, row: &Row| row.entity == Entity::Container && groups.has(row.group);
+            Arc::new(PlanSet::compile(self.version, &self.page_sizes, is_asked))
         });
         Arc::clone(plan)
     }

@@ -16,7 +16,7 @@ use super::{
     Shared,
     accelerators::Own,
     layer::Layer,
-    limits::Slow,
+    limits::Inherited,
     lock,
     mounts::Mounts,
     network::Membership,
@@ -50,7 +50,7 @@ pub(super) struct KernelProbe {
     layer: Layer,
     mounts: Mounts,
     plan: Option<(Groups, Arc<PlanSet>)>,
-    slow: Option<Slow>,
+    inherited: Option<Inherited>,
     schedstat: Schedstat,
 }
 
@@ -97,7 +97,7 @@ impl KernelProbe {
             layer,
             mounts,
             plan: None,
-            slow: None,
+            inherited: None,
             schedstat: Schedstat::default(),
         }
     }
@@ -127,17 +127,18 @@ impl KernelProbe {
         if !groups.has(Group::Memory) && !groups.has(Group::Cpu) {
             return;
         }
-        if self.slow.as_ref().is_none_or(Slow::is_stale) {
-            self.slow = Some(Slow::read(&self.shared.limits, &self.shared.host, self.handle.directories()));
-        }
-        let Some(slow) = &self.slow else { return };
+        let inherited = match self.inherited {
+            Some(inherited) if !inherited.is_stale() => inherited,
+            _ => self.shared.limits.of(&self.shared.host, self.handle.directories()),
+        };
+        self.inherited = Some(inherited);
         if groups.has(Group::Memory) {
             let reading = match out.get(ids::MEMORY_LIMIT_OWN) {
                 Reading::Absent(reason) => Reading::Absent(reason),
                 own => {
                     let own = own.as_u64().map_or(Limit::Max, Limit::Value);
                     let host = self.shared.machine.memory_bytes();
-                    match effective_memory_bytes(own, [slow.inherited.memory], host) {
+                    match effective_memory_bytes(own, [inherited.memory], host) {
                         Limit::Max => Reading::Max,
                         Limit::Value(bytes) => Reading::int(bytes),
                     }
@@ -158,11 +159,14 @@ impl KernelProbe {
                 }
             };
             let cpus = self.shared.machine.online_cpus();
+            // Where the controller is not enabled for the container, an ancestor's holds for it.
+            let cpuset = out.get(ids::CPUSET_CPUS_OWN).as_u64().and_then(|count| u32::try_from(count).ok());
+            let cpuset = cpuset.or(inherited.cpuset);
             out.set(
                 ids::CPU_LIMIT,
                 match quota {
                     Ok(own) => {
-                        let cores = effective_cpu_cores(own, [slow.inherited.cores], slow.cpuset, cpus);
+                        let cores = effective_cpu_cores(own, [inherited.cores], cpuset, cpus);
                         Reading::float(cores.value())
                     }
                     Err(reason) => Reading::Absent(reason),
@@ -324,6 +328,17 @@ impl Probe for KernelProbe {
             shared.accelerators.fill(self.own.as_ref(), out);
         }
         read.map_err(|_| Gone)
+    }
+
+    fn count(&mut self, out: &mut Sample) -> Result<(), Gone> {
+        out.cgroup = Some(Arc::clone(&self.cgroup));
+        let plan = Arc::clone(&self.shared.plans.counted);
+        ROOM.with_borrow_mut(|(slots, tables)| {
+            plan.room(slots, tables);
+            let read = self.handle.read(&plan.plan, slots, tables);
+            plan.fill(slots, out);
+            read.map_err(|_| Gone)
+        })
     }
 
     fn sees_exit(&self) -> bool {
