@@ -96,8 +96,9 @@ impl Reading {
 /// One row of a [`Table`]: a device, an interface.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Label values, in the order of [`Dimension::labels`].
-    pub labels: Vec<Arc<str>>,
+    /// Label values, in the order of [`Dimension::labels`]. Most containers have the same devices and interfaces, so their
+    /// samples share them.
+    pub labels: Arc<[Arc<str>]>,
     /// Readings, by column; see [`catalogue::Catalogue::columns`].
     pub cells: Vec<Reading>,
 }
@@ -184,16 +185,32 @@ impl Sample {
 
     /// Adds to a table an entry with these labels and one reading, or sets the reading in the entry that is there.
     pub fn set_in(&mut self, row: RowId, labels: &[&str], reading: Reading) {
+        let same = |entry: &Entry| entry.labels.iter().map(AsRef::as_ref).eq(labels.iter().copied());
+        self.set_where(row, same, || labels.iter().map(|label| Arc::from(*label)).collect(), reading);
+    }
+
+    /// The same with labels that other samples have, too.
+    pub fn set_shared(&mut self, row: RowId, labels: &Arc<[Arc<str>]>, reading: Reading) {
+        let same = |entry: &Entry| Arc::ptr_eq(&entry.labels, labels) || entry.labels == *labels;
+        self.set_where(row, same, || Arc::clone(labels), reading);
+    }
+
+    fn set_where(
+        &mut self,
+        row: RowId,
+        same: impl Fn(&Entry) -> bool,
+        labels: impl FnOnce() -> Arc<[Arc<str>]>,
+        reading: Reading,
+    ) {
         let Some((dimension, column)) = catalogue::get().column(row) else { return };
         let width = catalogue::get().columns(dimension).len();
         let table = self.table_mut(dimension);
-        let same = |entry: &&mut Entry| entry.labels.iter().map(AsRef::as_ref).eq(labels.iter().copied());
-        if let Some(entry) = table.entries.iter_mut().find(same) {
+        if let Some(entry) = table.entries.iter_mut().find(|entry| same(entry)) {
             entry.cells[column] = reading;
             return;
         }
         let mut cells = vec![Reading::Absent(Absence::NotCollected); width];
         cells[column] = reading;
-        table.entries.push(Entry { labels: labels.iter().map(|label| Arc::from(*label)).collect(), cells });
+        table.entries.push(Entry { labels: labels(), cells });
     }
 }

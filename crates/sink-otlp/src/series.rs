@@ -56,7 +56,7 @@ impl Series {
                     Some(0) => {}
                     Some(further) => self.entries.swap(at, at + further),
                     None => {
-                        let labels = entry.labels.as_slice().into();
+                        let labels = (*entry.labels).into();
                         self.entries.insert(at, Sent { dimension, labels, columns: 0 });
                     }
                 }
@@ -71,7 +71,7 @@ impl Series {
 
 fn is_same(labels: &[Arc<str>], entry: &Entry) -> bool {
     let equal = |(one, other): (&Arc<str>, &Arc<str>)| Arc::ptr_eq(one, other) || one == other;
-    labels.len() == entry.labels.len() && labels.iter().zip(&entry.labels).all(equal)
+    labels.len() == entry.labels.len() && labels.iter().zip(&*entry.labels).all(equal)
 }
 
 /// The series of one entity that this export has held so far.

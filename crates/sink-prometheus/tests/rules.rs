@@ -387,7 +387,7 @@ fn a_table_has_a_bound() {
     let width = catalogue::get().columns(Dimension::Interface).len();
     let table = sample.table_mut(Dimension::Interface);
     table.entries.extend((0..5_000).map(|number| Entry {
-        labels: vec![format!("veth{number}").into()],
+        labels: Arc::new([format!("veth{number}").into()]),
         cells: vec![Reading::int(1); width],
     }));
     let sink = sink();

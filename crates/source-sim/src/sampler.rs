@@ -19,7 +19,7 @@ use crate::{
 /// When the simulated machine was started, Unix seconds.
 const BOOT: u64 = 1_767_225_600;
 
-type Labels = Vec<Arc<str>>;
+type Labels = Arc<[Arc<str>]>;
 
 /// Label values, made once: a real sampler shares those of most containers, too.
 struct Known {
@@ -91,7 +91,8 @@ impl Sampler for SimSampler {
             )
         };
         let (boot, machine, system) = (id("boot"), id("machine").replace('-', ""), id("system"));
-        table(Dimension::Machine, groups, &[boot, machine, system].map(Arc::from), 0, &moment, out);
+        let ids: Labels = Arc::new([boot, machine, system].map(Arc::from));
+        table(Dimension::Machine, groups, &ids, 0, &moment, out);
     }
 
     fn root(&self, groups: Groups, out: &mut Sample) -> bool {
@@ -157,7 +158,7 @@ fn fill_tables(groups: Groups, moment: &Moment<'_>, out: &mut Sample) {
 fn table(
     dimension: Dimension,
     groups: Groups,
-    labels: &[Arc<str>],
+    labels: &Labels,
     number: usize,
     moment: &Moment<'_>,
     out: &mut Sample,
@@ -172,6 +173,6 @@ fn table(
         cells[column] = shape.read(moment, number);
     }
     if !cells.is_empty() {
-        out.table_mut(dimension).entries.push(Entry { labels: labels.to_vec(), cells });
+        out.table_mut(dimension).entries.push(Entry { labels: Arc::clone(labels), cells });
     }
 }

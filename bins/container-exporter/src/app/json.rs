@@ -96,7 +96,7 @@ fn metrics(one: &ContainerSample) -> Map<String, Json> {
             let series = entries.iter().filter_map(|entry| {
                 let value = entry.cells[column].value()?;
                 let mut series = Map::new();
-                for (label, text) in dimension.labels().iter().zip(&entry.labels) {
+                for (label, text) in dimension.labels().iter().zip(&*entry.labels) {
                     if row.def.attributes.iter().any(|attribute| attribute.name == *label) {
                         series.insert((*label).to_owned(), json!(&**text));
                     }

@@ -36,7 +36,7 @@ struct Ground {
     device: u64,
     /// The whole disk under that, where there is one.
     disk: Option<DeviceNumber>,
-    label: Arc<str>,
+    labels: Arc<[Arc<str>]>,
 }
 
 /// What asks a file system for its size.
@@ -143,18 +143,18 @@ impl Layer {
             Some((at, space)) if at.elapsed() < FRESH && space != Err(Absence::Timeout) => space,
             _ => self.space.insert((Instant::now(), known.space(&ground.directory))).1,
         };
-        let labels: &[&str] = &[&ground.label];
+        let labels = &ground.labels;
         match walker.found((self.token, 0)).map(|found| found.used) {
-            Some(Ok(bytes)) => out.set_in(ids::FS_USAGE, labels, Reading::int(bytes)),
+            Some(Ok(bytes)) => out.set_shared(ids::FS_USAGE, labels, Reading::int(bytes)),
             Some(Err(reason)) => out.table_mut(Dimension::Filesystem).absence = Some(reason),
             None => out.table_mut(Dimension::Filesystem).absence = Some(Absence::NotCollected),
         }
         match space {
             Ok(space) => {
-                out.set_in(ids::FS_LIMIT, labels, Reading::int(space.bytes));
-                out.set_in(ids::FS_AVAILABLE, labels, Reading::int(space.bytes_available));
-                out.set_in(ids::FS_INODES_TOTAL, labels, Reading::int(space.inodes_total));
-                out.set_in(ids::FS_INODES_FREE, labels, Reading::int(space.inodes_free));
+                out.set_shared(ids::FS_LIMIT, labels, Reading::int(space.bytes));
+                out.set_shared(ids::FS_AVAILABLE, labels, Reading::int(space.bytes_available));
+                out.set_shared(ids::FS_INODES_TOTAL, labels, Reading::int(space.inodes_total));
+                out.set_shared(ids::FS_INODES_FREE, labels, Reading::int(space.inodes_free));
             }
             Err(reason) => out.table_mut(Dimension::Filesystem).absence = Some(reason),
         }
@@ -177,7 +177,7 @@ impl Ground {
         // As the mount table names it; the device's numbers where it does not.
         let numbers = || format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)).into();
         let label = directory.source().cloned().unwrap_or_else(numbers);
-        Ok(Self { directory, device, disk: known.disk(host, device), label })
+        Ok(Self { directory, device, disk: known.disk(host, device), labels: Arc::new([label]) })
     }
 }
 

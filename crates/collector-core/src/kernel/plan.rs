@@ -41,7 +41,7 @@ const LIMITLESS_FROM: u64 = 1 << 62;
 #[derive(Debug)]
 struct PerFile {
     dimension: Dimension,
-    key: Arc<str>,
+    labels: Arc<[Arc<str>]>,
     column: usize,
     slot: usize,
     unit: Unit,
@@ -127,9 +127,9 @@ impl PlanSet {
             };
             let table = out.table_mut(to.dimension);
             let width = catalogue::get().columns(to.dimension).len();
-            let at = table.entries.iter().position(|entry| entry.labels[0] == to.key).unwrap_or_else(|| {
+            let at = table.entries.iter().position(|entry| Arc::ptr_eq(&entry.labels, &to.labels)).unwrap_or_else(|| {
                 let cells = vec![Reading::Absent(Absence::NotCollected); width];
-                table.entries.push(Entry { labels: vec![Arc::clone(&to.key)], cells });
+                table.entries.push(Entry { labels: Arc::clone(&to.labels), cells });
                 table.entries.len() - 1
             });
             table.entries[at].cells[to.column] = reading;
@@ -152,13 +152,14 @@ impl PlanSet {
 /// that somebody asks for, and name files by reference.
 #[derive(Debug)]
 struct PageSizes {
-    sizes: Vec<Arc<str>>,
+    /// As the labels of a table.
+    sizes: Vec<Arc<[Arc<str>]>>,
     files: Mutex<HashMap<(&'static str, usize), &'static str>>,
 }
 
 impl PageSizes {
     fn of(host: &Host) -> Self {
-        let sizes = host.huge_page_sizes().into_iter().map(Arc::from).collect();
+        let sizes = host.huge_page_sizes().into_iter().map(|size| Arc::from([Arc::from(size)])).collect();
         Self { sizes, files: Mutex::default() }
     }
 
@@ -170,14 +171,14 @@ impl PageSizes {
         column: usize,
         unit: Unit,
     ) -> Vec<(PerFile, SourceKey)> {
-        let of_size = |(at, size): (usize, &Arc<str>)| {
+        let of_size = |(at, size): (usize, &Arc<[Arc<str>]>)| {
             let named = |address: At| match address.place {
                 Place::Cgroup(controller, file) => {
                     At::new(Place::Cgroup(controller, self.file(file, at)), address.field, address.scale)
                 }
                 _ => address,
             };
-            let to = PerFile { dimension, key: Arc::clone(size), column, slot: 0, unit };
+            let to = PerFile { dimension, labels: Arc::clone(size), column, slot: 0, unit };
             (to, SourceKey { v1: key.v1.map(named), v2: key.v2.map(named) })
         };
         self.sizes.iter().enumerate().map(of_size).collect()
@@ -186,7 +187,7 @@ impl PageSizes {
     /// `hugetlb.*.current` is `hugetlb.2MB.current`. Bounded: by the catalogue's names and the sizes.
     fn file(&self, pattern: &'static str, size: usize) -> &'static str {
         let mut files = lock(&self.files);
-        files.entry((pattern, size)).or_insert_with(|| pattern.replacen('*', &self.sizes[size], 1).leak())
+        files.entry((pattern, size)).or_insert_with(|| pattern.replacen('*', &self.sizes[size][0], 1).leak())
     }
 }
 

@@ -226,7 +226,7 @@ impl KernelProbe {
         }
     }
 
-    fn interfaces(table: &Table, columns: &Columns, out: &mut Sample) {
+    fn interfaces(names: &Names, table: &Table, columns: &Columns, out: &mut Sample) {
         let width = catalogue::get().columns(Dimension::Interface).len();
         let to = out.table_mut(Dimension::Interface);
         to.absence = table.absence();
@@ -235,7 +235,7 @@ impl KernelProbe {
             for (from, to) in columns {
                 cells[*to] = Reading::from_slot(row.cells[*from], metric_schema::Unit::Bytes);
             }
-            to.entries.push(Entry { labels: vec![row.key.as_str().into()], cells });
+            to.entries.push(Entry { labels: names.labels(&row.key), cells });
         }
         bound(to);
         if to.entries.is_empty() && to.absence.is_none() {
@@ -250,7 +250,7 @@ fn entries(
     table: &Table,
     columns: &Columns,
     out: &mut Sample,
-    labels: impl Fn(&str) -> Option<Vec<Arc<str>>>,
+    labels: impl Fn(&str) -> Option<Arc<[Arc<str>]>>,
 ) {
     let rows = catalogue::get().columns(dimension);
     let to = out.table_mut(dimension);
@@ -301,11 +301,11 @@ impl Probe for KernelProbe {
             for (table, (dimension, columns)) in tables.iter().zip(&plan.tables) {
                 match dimension {
                     Dimension::Device => Self::devices(&shared.devices, disk, table, columns, out),
-                    Dimension::Interface => Self::interfaces(table, columns, out),
+                    Dimension::Interface => Self::interfaces(&shared.names, table, columns, out),
                     Dimension::DeviceDetail => entries(*dimension, table, columns, out, |key| {
                         Some(shared.devices.labels(device_number(key)?))
                     }),
-                    _ => entries(*dimension, table, columns, out, |key| Some(vec![key.into()])),
+                    _ => entries(*dimension, table, columns, out, |key| Some(shared.names.labels(key))),
                 }
             }
             read
@@ -376,12 +376,34 @@ fn device_number(key: &str) -> Option<DeviceNumber> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Labels of tables whose only one is the key: interfaces have the same few names in all containers.
+#[derive(Debug, Default)]
+pub(super) struct Names(Mutex<HashMap<String, Arc<[Arc<str>]>>>);
+
+/// Names remembered at most: beyond that all are forgotten.
+const NAMES_MAX: usize = 1024;
+
+impl Names {
+    fn labels(&self, name: &str) -> Arc<[Arc<str>]> {
+        let mut known = lock(&self.0);
+        if let Some(labels) = known.get(name) {
+            return Arc::clone(labels);
+        }
+        if known.len() >= NAMES_MAX {
+            known.clear();
+        }
+        let labels: Arc<[Arc<str>]> = Arc::new([name.into()]);
+        known.insert(name.to_owned(), Arc::clone(&labels));
+        labels
+    }
+}
+
 /// Names of block devices, and those on which the kernel counts by cgroup.
 pub(super) struct Devices {
     host: Host,
     /// cgroup v2 counts on every disk; v1 only where a throttle rule has been set since boot.
     counts_everywhere: bool,
-    labels: Mutex<HashMap<DeviceNumber, Vec<Arc<str>>>>,
+    labels: Mutex<HashMap<DeviceNumber, Arc<[Arc<str>]>>>,
     counted: Mutex<BTreeSet<DeviceNumber>>,
     /// When the root cgroup was read last.
     root_read: Mutex<Option<Instant>>,
@@ -438,19 +460,20 @@ impl Devices {
     }
 
     /// `/dev/<name>`, or the numbers where there is no name; major; minor.
-    fn labels(&self, number: DeviceNumber) -> Vec<Arc<str>> {
+    fn labels(&self, number: DeviceNumber) -> Arc<[Arc<str>]> {
         let mut known = lock(&self.labels);
         if let Some(labels) = known.get(&number) {
-            return labels.clone();
+            return Arc::clone(labels);
         }
         let (major, minor) = number;
         let name = self.host.device_name(major, minor);
         let name = name.map_or_else(|| format!("{major}:{minor}"), |name| format!("/dev/{name}"));
-        let labels: Vec<Arc<str>> = vec![name.into(), major.to_string().into(), minor.to_string().into()];
+        let labels: Arc<[Arc<str>]> =
+            Arc::new([name.into(), major.to_string().into(), minor.to_string().into()]);
         if known.len() >= DEVICES_MAX {
             known.clear();
         }
-        known.insert(number, labels.clone());
+        known.insert(number, Arc::clone(&labels));
         labels
     }
 }

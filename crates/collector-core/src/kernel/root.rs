@@ -2,6 +2,8 @@
 //!
 //! cgroup v2's root has few files and v1's root counts only part of the machine, so the host's own files answer.
 
+use std::sync::Arc;
+
 use cgroup_reader::{Host, parse, read_file};
 
 use super::machine::{Machine, kib};
@@ -132,7 +134,7 @@ fn network(interfaces: &[u8], out: &mut Sample) {
                 };
             }
         }
-        out.table_mut(Dimension::Interface).entries.push(Entry { labels: vec![name.as_ref().into()], cells });
+        out.table_mut(Dimension::Interface).entries.push(Entry { labels: Arc::new([name.as_ref().into()]), cells });
     });
 }
 
@@ -168,7 +170,7 @@ fn disk(disks: &[u8], out: &mut Sample) {
             cells[column] = value.map_or(Reading::Absent(Absence::Malformed), Reading::int);
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let labels = vec![format!("/dev/{}", text(name)).into(), text(major).into(), text(minor).into()];
+        let labels = Arc::new([format!("/dev/{}", text(name)).into(), text(major).into(), text(minor).into()]);
         out.table_mut(Dimension::Device).entries.push(Entry { labels, cells });
     }
 }

@@ -311,7 +311,7 @@ impl Oracle {
                 (Some(dimension), Some((_, column))) => {
                     for entry in &sample.table(dimension).entries {
                         let mut all = base.clone();
-                        for (label, value) in dimension.labels().iter().zip(&entry.labels) {
+                        for (label, value) in dimension.labels().iter().zip(&*entry.labels) {
                             if let Some(key) = key(label) {
                                 push(&mut all, key, Some(value));
                             }

@@ -2,6 +2,8 @@
 //!
 //! A row that reads a word of `memory.stat` reads the same word here: the engine passes them on.
 
+use std::sync::Arc;
+
 use collector_core::{
     Absence, Container, Engine, Entry, Group, Groups, Network, Reading, Sample, Value,
     catalogue::{self, Dimension, Entity, RowId, ids},
@@ -238,7 +240,7 @@ fn device_entry(device: &Device, columns: &[RowId]) -> Entry {
         (ids::BLKIO_WRITE, device.write_bytes),
     ];
     Entry {
-        labels: vec![format!("{major}:{minor}").into(), major.into(), minor.into()],
+        labels: Arc::new([format!("{major}:{minor}").into(), major.into(), minor.into()]),
         cells: cells(columns, values),
     }
 }
@@ -258,5 +260,5 @@ fn interface_entry(interface: &Interface, columns: &[RowId]) -> Entry {
         (ids::NETWORK_TRANSMIT_PACKETS, interface.tx_packets),
         (ids::NETWORK_TRANSMIT_DROPPED, interface.tx_dropped),
     ];
-    Entry { labels: vec![interface.name.as_str().into()], cells: cells(columns, values) }
+    Entry { labels: Arc::new([interface.name.as_str().into()]), cells: cells(columns, values) }
 }
