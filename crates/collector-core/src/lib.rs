@@ -77,8 +77,8 @@ pub use model::{Container, ContainerId, Engine, Health, Limits, Mount, Network, 
 pub use sample::{Absence, Entry, Reading, Sample, Table, Value};
 pub use snapshot::{ContainerSample, Snapshot};
 pub use source::{
-    BoxFuture, COUNTED, Change, Closed, EngineInfo, Gone, OnSignal, OnTree, Probe, Sampler, Signal, SourceCounters,
-    SourceStatus, TreeChange,
+    BoxFuture, COUNTED, Change, Closed, EngineInfo, Gone, OnSignal, OnTree, Probe, Sampler, Signal,
+    SourceCounters, SourceStatus, TreeChange,
 };
 #[cfg(feature = "collector")]
 pub use source::{Changes, Hearing, Inventory};

@@ -2,12 +2,13 @@
 //!
 //! A page goes row by row through all containers, but a sample lies in memory container by container, and ten thousand of
 //! them do not fit the processor's caches: fetched one at a time, each reading would be waited for. So sixteen rows
-//! are taken at each walk over the samples, and each of them is laid down in the order in which it is written.
+//! are taken at each walk over the samples, and each of them is laid down in the order in which it is written; what stands in
+//! the engines' descriptions is taken at one walk over these.
 
 use std::{ops::Range, sync::Arc};
 
 use collector_core::{
-    Absence, Entry, Reading, Snapshot,
+    Absence, Container, Entry, Reading, Snapshot,
     catalogue::{Dimension, Entity, RowId},
 };
 
@@ -28,8 +29,30 @@ pub(crate) struct Ahead {
     rows: Vec<RowId>,
     /// The same for columns of tables.
     columns: Vec<(Dimension, usize)>,
+    /// And for rows that stand in descriptions.
+    described: Vec<(RowId, Field)>,
     scalars: Scalars,
     tables: Tables,
+    /// By row of `described`, then by container; empty before the first is asked for.
+    descriptions: Vec<Vec<Reading>>,
+}
+
+/// What is read off a description.
+#[derive(Clone, Copy)]
+enum Field {
+    Reading(fn(&Container) -> Reading),
+    /// The place of the state that it is in.
+    State(fn(&Container) -> Option<usize>),
+}
+
+impl Field {
+    fn read(self, container: &Container) -> Reading {
+        match self {
+            Self::Reading(read) => read(container),
+            Self::State(current) => current(container)
+                .map_or(Reading::Absent(Absence::NotCollected), |state| Reading::int(state as u64)),
+        }
+    }
 }
 
 /// Sixteen rows of all containers.
@@ -62,7 +85,7 @@ impl ScalarRow<'_> {
     /// What the container of that place has in this row.
     #[inline]
     pub(crate) fn get(&self, container: usize) -> Reading {
-        self.cells[container]
+        self.cells.get(container).copied().unwrap_or(Reading::Absent(Absence::NotCollected))
     }
 }
 
@@ -108,10 +131,26 @@ impl Ahead {
             match &row.read {
                 Read::Sample(_) => ahead.rows.push(row.id),
                 Read::Table(table) => ahead.columns.push((table.dimension, table.column)),
-                Read::Engine(..) | Read::States(..) | Read::Info(_) => {}
+                Read::Engine(read, _) => ahead.described.push((row.id, Field::Reading(*read))),
+                Read::States(current, _) => ahead.described.push((row.id, Field::State(*current))),
+                Read::Info(_) => {}
             }
         }
         ahead
+    }
+
+    /// What the descriptions say for a row: of one with states the place of that which holds.
+    pub(crate) fn described(&mut self, id: RowId, snapshot: &Snapshot) -> ScalarRow<'_> {
+        if self.descriptions.is_empty() {
+            begin(&mut self.descriptions, self.described.len(), snapshot.containers.len());
+            for one in &snapshot.containers {
+                for (cells, (_, field)) in self.descriptions.iter_mut().zip(&self.described) {
+                    cells.push(field.read(&one.container));
+                }
+            }
+        }
+        let at = self.described.iter().position(|(row, _)| *row == id);
+        ScalarRow { cells: at.map_or(&[], |at| &self.descriptions[at]) }
     }
 
     /// The readings of a row, with those of the rows behind it if they are not there yet.

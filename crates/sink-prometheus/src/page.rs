@@ -9,7 +9,7 @@ use std::{
 };
 
 use collector_core::{
-    Absence, Container, Group, Groups, Reading, Sample, Snapshot, Value,
+    Absence, Group, Groups, Reading, Sample, Snapshot, Value,
     catalogue::{Birth, Entity, ids},
 };
 use exposition::{Encoder, Format, LabelBlock, Labels, Number};
@@ -135,7 +135,9 @@ impl Chunks {
         let values = match &row.read {
             Read::Sample(tail) => Values::Scalar(ahead.row(row.id, snapshot), tail),
             Read::Table(table) => Values::Table(ahead.column(table.dimension, table.column, snapshot), table),
-            read => Values::Container(read),
+            Read::Engine(_, tail) => Values::Scalar(ahead.described(row.id, snapshot), tail),
+            Read::States(_, tails) => Values::States(ahead.described(row.id, snapshot), tails),
+            Read::Info(place) => Values::Info(*place),
         };
         let members = roster.members().iter().zip(&snapshot.containers);
         for (member, one) in members.skip(at.container) {
@@ -161,8 +163,15 @@ impl Chunks {
                 Values::Table(cells, table) => {
                     writer.entries(table, cells, place, identity, &one.sample, born);
                 }
-                Values::Container(read) => {
-                    writer.of_container(read, identity, &member.entry, &one.container, born);
+                Values::States(cells, tails) => {
+                    let Some(current) = cells.get(place).as_u64() else { continue };
+                    for (state, tail) in (0..).zip(*tails) {
+                        let is_in = Reading::int(u64::from(state == current));
+                        writer.reading(identity, tail, is_in, None);
+                    }
+                }
+                Values::Info(place) => {
+                    writer.reading(identity, &member.entry.infos[*place], Reading::int(1), None);
                 }
             }
             if writer.encoder.is_chunk_ready() {
@@ -211,8 +220,10 @@ impl Iterator for Chunks {
 enum Values<'a> {
     Scalar(ScalarRow<'a>, &'a LabelBlock),
     Table(TableRow<'a>, &'a TablePlan),
-    /// In the engine's description.
-    Container(&'a Read),
+    /// The place of the state that each is in, and the blocks of all states.
+    States(ScalarRow<'a>, &'a [LabelBlock]),
+    /// The place of the block among a container's own.
+    Info(usize),
 }
 
 /// The encoder with what is kept while a row is written.
@@ -245,31 +256,6 @@ impl Writer {
     fn end_row(&mut self) {
         self.tails.clear();
         self.by_place.clear();
-    }
-
-    /// The series of a row that stands in the engine's description.
-    fn of_container(
-        &mut self,
-        read: &Read,
-        identity: Labels<'_>,
-        entry: &roster::Entry,
-        container: &Container,
-        born: Option<SystemTime>,
-    ) {
-        match read {
-            Read::Engine(read, tail) => self.reading(identity, tail, read(container), born),
-            Read::States(current, tails) => {
-                let Some(current) = current(container) else { return };
-                for (state, tail) in tails.iter().enumerate() {
-                    let is_in = Reading::int(u64::from(state == current));
-                    self.reading(identity, tail, is_in, None);
-                }
-            }
-            Read::Info(place) => {
-                self.reading(identity, &entry.infos[*place], Reading::int(1), None);
-            }
-            Read::Sample(_) | Read::Table(_) => {}
-        }
     }
 
     /// As [`table`](Self::table), of entries that were taken ahead.

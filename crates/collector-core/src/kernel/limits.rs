@@ -147,11 +147,7 @@ mod tests {
         let (_root, host) = machine(files);
         let directories = Directories::of(&host, &CgroupPath::everywhere("/pods/pod/c"));
         let inherited = Ancestors::default().of(&host, &directories);
-        assert_eq!(
-            (inherited.memory, inherited.cores, inherited.cpuset),
-            (memory, cores, cpus),
-            "{files:?}"
-        );
+        assert_eq!((inherited.memory, inherited.cores, inherited.cpuset), (memory, cores, cpus), "{files:?}");
     }
 
     #[test]
@@ -216,7 +212,8 @@ mod tests {
         ]);
         let ancestors = Ancestors::default();
         let of = |paths: &str| {
-            let inherited = ancestors.of(&host, &Directories::of(&host, &CgroupPath::parse(paths.as_bytes())));
+            let inherited =
+                ancestors.of(&host, &Directories::of(&host, &CgroupPath::parse(paths.as_bytes())));
             (inherited.memory, inherited.cores, inherited.cpuset)
         };
         let (memory, cores) = (Limit::Value(1000), Limit::Value(0.5));

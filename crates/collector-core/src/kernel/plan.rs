@@ -127,11 +127,14 @@ impl PlanSet {
             };
             let table = out.table_mut(to.dimension);
             let width = catalogue::get().columns(to.dimension).len();
-            let at = table.entries.iter().position(|entry| Arc::ptr_eq(&entry.labels, &to.labels)).unwrap_or_else(|| {
-                let cells = vec![Reading::Absent(Absence::NotCollected); width];
-                table.entries.push(Entry { labels: Arc::clone(&to.labels), cells });
-                table.entries.len() - 1
-            });
+            let at =
+                table.entries.iter().position(|entry| Arc::ptr_eq(&entry.labels, &to.labels)).unwrap_or_else(
+                    || {
+                        let cells = vec![Reading::Absent(Absence::NotCollected); width];
+                        table.entries.push(Entry { labels: Arc::clone(&to.labels), cells });
+                        table.entries.len() - 1
+                    },
+                );
             table.entries[at].cells[to.column] = reading;
         }
         for dimension in &self.by_file {

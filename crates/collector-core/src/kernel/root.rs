@@ -134,7 +134,9 @@ fn network(interfaces: &[u8], out: &mut Sample) {
                 };
             }
         }
-        out.table_mut(Dimension::Interface).entries.push(Entry { labels: Arc::new([name.as_ref().into()]), cells });
+        out.table_mut(Dimension::Interface)
+            .entries
+            .push(Entry { labels: Arc::new([name.as_ref().into()]), cells });
     });
 }
 
@@ -170,7 +172,8 @@ fn disk(disks: &[u8], out: &mut Sample) {
             cells[column] = value.map_or(Reading::Absent(Absence::Malformed), Reading::int);
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let labels = Arc::new([format!("/dev/{}", text(name)).into(), text(major).into(), text(minor).into()]);
+        let labels =
+            Arc::new([format!("/dev/{}", text(name)).into(), text(major).into(), text(minor).into()]);
         out.table_mut(Dimension::Device).entries.push(Entry { labels, cells });
     }
 }
