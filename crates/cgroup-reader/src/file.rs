@@ -1,8 +1,10 @@
 //! Small files of the kernel's, read whole.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// More than most of them hold; the others take another read.
 const FIRST_BYTES: usize = 4096;
@@ -15,11 +17,14 @@ const FIRST_BYTES: usize = 4096;
 /// # Errors
 /// As the kernel has them.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    read_whole(&File::open(path)?)
+}
+
+fn read_whole(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; FIRST_BYTES];
     let mut length = 0;
     loop {
-        match file.read(&mut bytes[length..]) {
+        match file.read_at(&mut bytes[length..], length as u64) {
             Ok(0) => break,
             Ok(read) => length += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -31,6 +36,38 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     }
     bytes.truncate(length);
     Ok(bytes)
+}
+
+/// A small file of the kernel's that is read again and again, on a descriptor that is kept.
+///
+/// It does not count in an [`FdBudget`](crate::FdBudget): it is for the few files that are not a container's.
+#[derive(Debug)]
+pub struct KeptFile {
+    path: PathBuf,
+    file: Mutex<Option<File>>,
+}
+
+impl KeptFile {
+    /// The file at this path; nothing is opened yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: Mutex::default() }
+    }
+
+    /// What it holds now.
+    ///
+    /// # Errors
+    /// As the kernel has them; the next read opens it anew.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match kept.take() {
+            Some(file) => file,
+            None => File::open(&self.path)?,
+        };
+        let bytes = read_whole(&file)?;
+        *kept = Some(file);
+        Ok(bytes)
+    }
 }
 
 /// [`read_file`] of a file that is text, without the white space at its end; `None` where it cannot be read or is no text.
@@ -64,6 +101,21 @@ mod tests {
             read_file(&directory.path().join("none")).map_err(|error| error.kind()),
             Err(io::ErrorKind::NotFound)
         );
+    }
+
+    #[test]
+    fn a_kept_file_is_as_it_is_now() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file");
+        let kept = KeptFile::new(path.clone());
+        assert_eq!(kept.read().map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
+        for text in ["a long text", "short", ""] {
+            fs::write(&path, text).expect("it is written");
+            assert_eq!(kept.read().expect("it is read"), text.as_bytes());
+        }
+        let uptime = KeptFile::new("/proc/uptime".into());
+        let first = uptime.read().expect("it is read");
+        while uptime.read().expect("it is read") == first {}
     }
 
     /// What the kernel makes while it is read: no size, and in pieces.

@@ -79,7 +79,7 @@ pub use budget::{FdBudget, raise_fd_limit};
 #[cfg(all(feature = "reader", target_os = "linux"))]
 pub use exit::{ExitSignal, ExitWatch, WatchError, Watched};
 #[cfg(all(feature = "reader", target_os = "linux"))]
-pub use file::{read_file, read_text};
+pub use file::{KeptFile, read_file, read_text};
 #[cfg(all(feature = "reader", target_os = "linux"))]
 pub use host::{Host, HostError, Layout, Namespace, Process, Roots};
 #[cfg(all(feature = "reader", target_os = "linux"))]

@@ -385,6 +385,44 @@ fn the_network_can_be_left_out_and_ends_with_the_process() {
     assert_eq!(unkept.tables[1].absence(), Some(Absence::NotRunning));
 }
 
+/// They spare walks of paths while files are opened one after the other, and are of no use beyond that.
+#[test]
+fn directories_are_held_until_their_files_are_open() {
+    for layout in [Layout::V1, Layout::Hybrid, Layout::V2] {
+        let tree = tree(layout);
+        let host = tree.host();
+        let budget = FdBudget::new(1000);
+        let mut pass = Pass::open(&host, 42, &budget);
+        let directories = budget.used();
+        assert!(directories > 0);
+        pass.read().unwrap();
+        let with_files = budget.used();
+        assert!(with_files > directories);
+        pass.read().unwrap();
+        assert_eq!(budget.used(), with_files - directories, "{layout:?}");
+        drop(pass);
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+/// Each finds its files, whatever another has opened before, and in which order.
+#[test]
+fn plans_take_turns_on_one_handle() {
+    let tree = tree(Layout::V2);
+    let host = tree.host();
+    let mut pass = Pass::open(&host, 42, &FdBudget::new(100));
+    let others: Vec<(SourceKey, usize)> =
+        SCALARS.iter().rev().step_by(3).map(|(_, key)| *key).zip(0..).collect();
+    let other = Plan::compile(host.version(), &others, &[]);
+    let mut slots = vec![Slot::default(); others.len()];
+    for _ in 0..4 {
+        pass.handle.read(&other, &mut slots, &mut []).unwrap();
+        pass.read().unwrap();
+        let expect: Vec<Slot> = pass.slots.iter().rev().step_by(3).copied().collect();
+        assert_eq!(slots, expect);
+    }
+}
+
 #[test]
 fn a_read_that_never_returns_holds_only_its_thread() {
     let tree = tree(Layout::V2);

@@ -12,8 +12,8 @@ use std::{
 
 use cgroup_reader::Roots;
 use collector_core::{
-    Absence, Change, Container, Engine, Group, Groups, KernelOptions, KernelSampler, Network, OnSignal,
-    Probe, Reading, Sample, Sampler, Signal, State, catalogue::Dimension, catalogue::ids,
+    Absence, COUNTED, Change, Container, Engine, Group, Groups, KernelOptions, KernelSampler, Network,
+    OnSignal, Probe, Reading, Sample, Sampler, Signal, State, catalogue::Dimension, catalogue::ids,
 };
 use kernel_support::{Machine, cells, id, reading, sample};
 use test_support::Tree;
@@ -95,6 +95,31 @@ fn what_had_ended_before_the_watch_says_so() {
     let sample = read(&mut *probe, Groups::all());
     assert_eq!(sample.get(ids::CPU_USAGE).as_u64(), Some(357_027_000), "the cgroup is still there");
     assert!(signals.try_recv().is_err());
+}
+
+/// What is counted is read of two files and no more: the last sample of what ends races with the removal of its cgroup.
+#[test]
+fn what_is_counted_is_read_alone() {
+    for (machine, files) in [("v1-5.4", 2), ("v2-6.12", 2)] {
+        let (tree, processes) = Machine::unpack(machine);
+        let sampler = sampler(&tree);
+        let mut probe =
+            sampler.open(&container("web", Some(processes[0].pid())), listener().0).expect("a probe");
+        let before = sampler.kept_fds();
+        let mut counted = Sample::of_container(Absence::NotCollected, Groups::NONE);
+        probe.count(&mut counted).expect("a cgroup that is there");
+        assert_eq!(
+            sampler.kept_fds().zip(before).map(|(now, before)| now - before),
+            Some(files),
+            "{machine}"
+        );
+        let all = read(&mut *probe, Groups::all());
+        for row in COUNTED {
+            assert!(all.get(row).value().is_some(), "{machine}");
+            assert_eq!(counted.get(row), all.get(row), "{machine}");
+        }
+        assert_eq!(counted.get(ids::MEMORY_USAGE), Reading::Absent(Absence::NotCollected));
+    }
 }
 
 /// The collector takes the sample of what had ended as its last: it is not missed.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cgroup_reader::{At, Host, Place, Plan, Slot, SourceKey, Table, Version, read_file};
+use cgroup_reader::{At, Host, KeptFile, Place, Plan, Slot, SourceKey, Table, Version};
 
 use metric_schema::{Instrument, Unit};
 
@@ -204,17 +204,20 @@ pub(super) struct Plans {
     containers: Mutex<HashMap<Groups, Arc<PlanSet>>>,
     page_sizes: PageSizes,
     host: PlanSet,
+    /// The files of the host's plan.
+    host_files: Vec<KeptFile>,
     /// The rows that are counted while this process watches.
     pub(super) counted: Arc<PlanSet>,
 }
 
 impl Plans {
     pub(super) fn new(host: &Host) -> Self {
-        let (version, page_sizes) = (host.version(), PageSizes::of(host));
+        let (version, page_sizes, proc) = (host.version(), PageSizes::of(host), &host.roots().proc);
         let is_host = |_, row: &Row| row.entity == Entity::Host && row.group == Group::Host;
         let host = PlanSet::compile(version, &page_sizes, is_host);
+        let host_files = host.plan.places().map(|place| KeptFile::new(proc.join(place.file()))).collect();
         let counted = PlanSet::compile(version, &page_sizes, |id, _| COUNTED.contains(&id));
-        Self { version, containers: Mutex::default(), page_sizes, host, counted: Arc::new(counted) }
+        Self { version, containers: Mutex::default(), page_sizes, host, host_files, counted: Arc::new(counted) }
     }
 
     pub(super) fn containers(&self, groups: Groups) -> Arc<PlanSet> {
@@ -234,8 +237,8 @@ impl Plans {
         let (mut slots, mut tables) = (Vec::new(), Vec::new());
         self.host.room(&mut slots, &mut tables);
         self.host.plan.begin(&mut slots, &mut tables);
-        for (index, place) in self.host.plan.places().enumerate() {
-            match read_file(&host.roots().proc.join(place.file())) {
+        for (index, file) in self.host_files.iter().enumerate() {
+            match file.read() {
                 Ok(bytes) => self.host.plan.fill(index, &bytes, host.units(), &mut slots, &mut tables),
                 Err(error) => {
                     let reason = match error.kind() {

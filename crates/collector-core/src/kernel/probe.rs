@@ -409,8 +409,9 @@ pub(super) struct Devices {
     root_read: Mutex<Option<Instant>>,
 }
 
-/// The root cgroup is read once for all containers of a collection: its file costs more than all of one container's.
-const ROOT_FRESH: Duration = Duration::from_millis(250);
+/// The root cgroup is read once for all containers, and only to learn whether a disk counts by now: its file costs more than
+/// all of one container's.
+const ROOT_FRESH: Duration = Duration::from_secs(10);
 
 /// Devices remembered at most: beyond that all are forgotten.
 const DEVICES_MAX: usize = 4096;
