@@ -47,9 +47,9 @@ fn above_base(
     let (exporter, mut scraper) = ours(bench, lab, fleet, more)?;
     let mut rounds: Vec<(Group, Vec<f64>)> = groups.map(|group| (group, Vec::new())).collect();
     for round in 0..bench.rounds(60, 15) {
-        let (_, base) = exporter.scrape_at(&mut scraper, &path(BASE), false)?;
+        let base = exporter.cost_at(&mut scraper, &path(BASE), false)?;
         for (group, costs) in &mut rounds {
-            let (_, cost) = exporter.scrape_at(&mut scraper, &path(*group), false)?;
+            let cost = exporter.cost_at(&mut scraper, &path(*group), false)?;
             // The first opens files and fills caches.
             if round > 0 {
                 costs.push((cost - base).max(0.0) / fleet.len() as f64);
@@ -106,7 +106,7 @@ fn write(rows: &[Row], listening: &Row) -> Result<()> {
 pub(super) fn everything(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Result<Vec<Row>> {
     let (exporter, mut scraper) = ours(bench, lab, fleet, &[ALL])?;
     for _ in 0..3 {
-        exporter.scrape(&mut scraper, false)?;
+        exporter.cost(&mut scraper, false)?;
     }
     let mut floor = Floor::open(&bench.programs.floor, &kernel_files(exporter.pid())?)?;
     let (mut quotients, mut series) = (Vec::new(), 0);

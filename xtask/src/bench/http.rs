@@ -1,6 +1,6 @@
 //! A scraper: HTTP/1.1 on one connection that is kept, as a Prometheus server does.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -50,6 +50,13 @@ impl Scraper {
 
     /// `GET path`, gzip accepted or not; a packed body is left as it is.
     pub(crate) fn get(&mut self, path: &str, gzip: bool) -> Result<Page> {
+        let mut body = Vec::new();
+        let status = self.get_into(path, gzip, &mut body)?;
+        Ok(Page { status, body })
+    }
+
+    /// The same with the body written elsewhere; returns the status.
+    pub(crate) fn get_into(&mut self, path: &str, gzip: bool, body: &mut impl Write) -> Result<u16> {
         let address = self.address;
         let accepted = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{accepted}\r\n");
@@ -71,14 +78,13 @@ impl Scraper {
                 key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
             })
         };
-        let mut body = Vec::new();
         if header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             loop {
                 let size = self.line()?;
                 let size = u64::from_str_radix(size.split(';').next().unwrap_or("").trim(), 16)
                     .context(failed)?
                     .min(BODY_BYTES_MAX);
-                self.stream.by_ref().take(size).read_to_end(&mut body).context(failed)?;
+                io::copy(&mut self.stream.by_ref().take(size), body).context(failed)?;
                 self.line()?;
                 if size == 0 {
                     break;
@@ -86,9 +92,9 @@ impl Scraper {
             }
         } else {
             let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-            self.stream.by_ref().take(length).read_to_end(&mut body).context(failed)?;
+            io::copy(&mut self.stream.by_ref().take(length), body).context(failed)?;
         }
-        Ok(Page { status, body })
+        Ok(status)
     }
 
     fn line(&mut self) -> Result<String> {

@@ -77,7 +77,7 @@ pub(super) fn scrape(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Result<
     let compression = [("CONTAINER_EXPORTER__SERVER__COMPRESSION", "always")];
     let (exporter, mut scraper) = ours(bench, lab, fleet, &compression)?;
     for _ in 0..3 {
-        exporter.scrape(&mut scraper, false)?;
+        exporter.cost(&mut scraper, false)?;
     }
     let mut floor = Floor::open(&bench.programs.floor, &kernel_files(exporter.pid())?)?;
     let mut rows = Vec::new();
@@ -92,7 +92,7 @@ pub(super) fn scrape(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Result<
             process::wait_for_signal(gap / 2);
             let loop_cost = floor.pass()?;
             process::wait_for_signal(gap / 2);
-            let (_, cost) = exporter.scrape(&mut scraper, gzip)?;
+            let cost = exporter.cost(&mut scraper, gzip)?;
             quotients.push(cost / loop_cost);
             bare.push(loop_cost);
             whole.push(cost);
@@ -204,7 +204,7 @@ pub(super) fn requests(bench: &Bench<'_>, lab: &Lab, fleet: &Fleet<'_>) -> Resul
     let seconds = if bench.options.quick { 20 } else { 60 };
     for _ in 0..seconds / 5 {
         process::wait_for_signal(Duration::from_secs(5));
-        exporter.scrape(&mut scraper, false)?;
+        exporter.cost(&mut scraper, false)?;
     }
     let idle = proxy.take();
     let others: usize =

@@ -111,7 +111,7 @@ fn resident_after_scrapes(bench: &Bench<'_>, arguments: &[&str], containers: usi
     // Some of the simulated ones do not run.
     let mut scraper = exporter.until(|page| page.samples() > containers * 30)?;
     for scrape in 0..SCRAPES {
-        exporter.scrape(&mut scraper, scrape % 2 == 1)?;
+        exporter.cost(&mut scraper, scrape % 2 == 1)?;
     }
     Ok(proc::resident_bytes(exporter.pid()))
 }
@@ -128,14 +128,14 @@ pub(super) fn growth(bench: &Bench<'_>) -> Result<Vec<Row>> {
     };
     let mut rounds = Vec::new();
     let (mut thousand, mut ten_thousand) = (Vec::new(), Vec::new());
-    small.scrape(to_small, false)?;
+    small.cost(to_small, false)?;
     for _ in 0..bench.rounds(15, 5) {
         let mut sum = 0.0;
         // As many containers on both sides, so that both are as long exposed to what else the machine does.
         for _ in 0..10 {
-            sum += small.scrape(to_small, false)?.1;
+            sum += small.cost(to_small, false)?;
         }
-        let (_, one) = large.scrape(to_large, false)?;
+        let one = large.cost(to_large, false)?;
         rounds.push(one / (sum / 10.0));
         thousand.push(sum / 10.0);
         ten_thousand.push(one);

@@ -217,7 +217,14 @@ impl Plans {
         let host = PlanSet::compile(version, &page_sizes, is_host);
         let host_files = host.plan.places().map(|place| KeptFile::new(proc.join(place.file()))).collect();
         let counted = PlanSet::compile(version, &page_sizes, |id, _| COUNTED.contains(&id));
-        Self { version, containers: Mutex::default(), page_sizes, host, host_files, counted: Arc::new(counted) }
+        Self {
+            version,
+            containers: Mutex::default(),
+            page_sizes,
+            host,
+            host_files,
+            counted: Arc::new(counted),
+        }
     }
 
     pub(super) fn containers(&self, groups: Groups) -> Arc<PlanSet> {
