@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -31,32 +31,41 @@ pub(super) struct Inherited {
     pub(super) cpuset: Option<u32>,
 }
 
-impl Inherited {
-    pub(super) fn is_stale(&self) -> bool {
-        self.at.elapsed() >= FRESH
-    }
-}
-
 /// The parents of a container in the hierarchies of memory, of CPU and of cpusets, which are three on v1.
 type Parents = [Option<PathBuf>; 3];
 
 /// Limits by parent directories.
 #[derive(Debug, Default)]
-pub(super) struct Ancestors(Mutex<HashMap<Parents, Inherited>>);
+pub(super) struct Ancestors(Mutex<HashMap<Parents, Arc<Siblings>>>);
 
 impl Ancestors {
-    /// What the ancestors of the container's directories allow.
-    pub(super) fn of(&self, host: &Host, directories: &Directories) -> Inherited {
-        let memory = directories.path(Controller::Memory);
-        let cpu = directories.path(Controller::Cpu);
-        let cpuset = directories.path(Controller::Cpuset);
-        let key = [&memory, &cpu, &cpuset].map(|directory| Some(directory.as_deref()?.parent()?.to_owned()));
-        if let Some(limits) = lock(&self.0).get(&key)
-            && !limits.is_stale()
-        {
-            return *limits;
+    /// Those below the same parents as these directories.
+    pub(super) fn siblings(&self, directories: &Directories) -> Arc<Siblings> {
+        let parents = [Controller::Memory, Controller::Cpu, Controller::Cpuset]
+            .map(|controller| Some(directories.path(controller)?.parent()?.to_owned()));
+        let mut known = lock(&self.0);
+        if known.len() >= PARENTS_MAX && !known.contains_key(&parents) {
+            known.clear();
         }
-        let limits = Inherited {
+        Arc::clone(known.entry(parents).or_default())
+    }
+}
+
+/// Containers below the same parents: they inherit the same limits.
+#[derive(Debug, Default)]
+pub(super) struct Siblings(Mutex<Option<Inherited>>);
+
+impl Siblings {
+    /// What the ancestors allow; the directories are those of any of them.
+    pub(super) fn inherited(&self, host: &Host, directories: &Directories) -> Inherited {
+        if let Some(known) = *lock(&self.0)
+            && known.at.elapsed() < FRESH
+        {
+            return known;
+        }
+        let [memory, cpu, cpuset] = [Controller::Memory, Controller::Cpu, Controller::Cpuset]
+            .map(|controller| directories.path(controller));
+        let inherited = Inherited {
             at: Instant::now(),
             memory: above(host, Controller::Memory, memory.as_deref())
                 .take_while(|directory| host.version() == Version::V2 || is_hierarchical(directory))
@@ -68,12 +77,8 @@ impl Ancestors {
             cpuset: above(host, Controller::Cpuset, cpuset.as_deref())
                 .find_map(|directory| cpuset_cpus(host.version(), &directory)),
         };
-        let mut known = lock(&self.0);
-        if known.len() >= PARENTS_MAX {
-            known.clear();
-        }
-        known.insert(key, limits);
-        limits
+        *lock(&self.0) = Some(inherited);
+        inherited
     }
 }
 
@@ -146,7 +151,7 @@ mod tests {
     fn check(files: &[(&str, &str)], memory: Limit<u64>, cores: Limit<f64>, cpus: Option<u32>) {
         let (_root, host) = machine(files);
         let directories = Directories::of(&host, &CgroupPath::everywhere("/pods/pod/c"));
-        let inherited = Ancestors::default().of(&host, &directories);
+        let inherited = Ancestors::default().siblings(&directories).inherited(&host, &directories);
         assert_eq!((inherited.memory, inherited.cores, inherited.cpuset), (memory, cores, cpus), "{files:?}");
     }
 
@@ -212,8 +217,8 @@ mod tests {
         ]);
         let ancestors = Ancestors::default();
         let of = |paths: &str| {
-            let inherited =
-                ancestors.of(&host, &Directories::of(&host, &CgroupPath::parse(paths.as_bytes())));
+            let directories = Directories::of(&host, &CgroupPath::parse(paths.as_bytes()));
+            let inherited = ancestors.siblings(&directories).inherited(&host, &directories);
             (inherited.memory, inherited.cores, inherited.cpuset)
         };
         let (memory, cores) = (Limit::Value(1000), Limit::Value(0.5));

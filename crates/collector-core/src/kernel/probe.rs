@@ -16,7 +16,7 @@ use super::{
     Shared,
     accelerators::Own,
     layer::Layer,
-    limits::Inherited,
+    limits::Siblings,
     lock,
     mounts::Mounts,
     network::Membership,
@@ -50,7 +50,7 @@ pub(super) struct KernelProbe {
     layer: Layer,
     mounts: Mounts,
     plan: Option<(Groups, Arc<PlanSet>)>,
-    inherited: Option<Inherited>,
+    siblings: Arc<Siblings>,
     schedstat: Schedstat,
 }
 
@@ -85,6 +85,7 @@ impl KernelProbe {
         let network_absence = shared.namespaces.absence(token, network, Instant::now());
         handle.set_network_absence(network_absence);
         let layer = Layer::new(token, handle.process());
+        let siblings = shared.limits.siblings(handle.directories());
         Self {
             shared,
             token,
@@ -97,7 +98,7 @@ impl KernelProbe {
             layer,
             mounts,
             plan: None,
-            inherited: None,
+            siblings,
             schedstat: Schedstat::default(),
         }
     }
@@ -127,11 +128,7 @@ impl KernelProbe {
         if !groups.has(Group::Memory) && !groups.has(Group::Cpu) {
             return;
         }
-        let inherited = match self.inherited {
-            Some(inherited) if !inherited.is_stale() => inherited,
-            _ => self.shared.limits.of(&self.shared.host, self.handle.directories()),
-        };
-        self.inherited = Some(inherited);
+        let inherited = self.siblings.inherited(&self.shared.host, self.handle.directories());
         if groups.has(Group::Memory) {
             let reading = match out.get(ids::MEMORY_LIMIT_OWN) {
                 Reading::Absent(reason) => Reading::Absent(reason),
