@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    sync::Mutex,
+    sync::{Mutex, Once},
     time::Duration,
 };
 
@@ -23,7 +23,15 @@ impl Write for Lines {
 
 impl Lines {
     /// Of this thread, on which the test's tasks run.
+    ///
+    /// While there is one subscriber only, whichever thread comes to a line first decides whether anybody wants it, and the thread
+    /// of another test that listens to nothing says for all that nobody does. So there is always another one.
     pub(super) fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        static ANOTHER: Once = Once::new();
+        ANOTHER.call_once(|| {
+            let nowhere = tracing_subscriber::fmt().with_writer(io::sink);
+            tracing::subscriber::set_global_default(nowhere.finish()).expect("the only one");
+        });
         let lines = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || lines.clone())
