@@ -319,7 +319,7 @@ impl Handle {
         path: &mut Vec<u8>,
     ) -> Result<OwnedFd, Miss> {
         let own = self.own(controller);
-        let Some(opened) = &mut self.opened[own.index()] else {
+        let Some(opened) = &self.opened[own.index()] else {
             return match self.directory_now(own) {
                 // It came later, as the unified directory of a cgroup may.
                 Some(opened) => {
@@ -330,18 +330,14 @@ impl Handle {
             };
         };
         // While files are kept the directory is used once per file, which is not worth a descriptor for long.
-        if opened.fd.is_none() && self.budget.is_crowded() && self.budget.take(FdKind::Other) {
-            let directory = self.directories.write_path(controller, path).then(|| open_directory(path));
-            match directory {
-                Some(Ok(fd)) => {
-                    opened.fd = Some(fd);
-                    self.kept += 1;
-                    self.directories_kept += 1;
-                }
-                _ => self.budget.give_back(1),
+        if opened.fd.is_none() && self.budget.is_crowded() {
+            let fd = self.keep_directory(controller, path);
+            if let Some(opened) = &mut self.opened[own.index()] {
+                opened.fd = fd;
             }
         }
-        let result = match &opened.fd {
+        let fd = self.opened[own.index()].as_ref().and_then(|opened| opened.fd.as_ref());
+        let result = match fd {
             Some(fd) => open_at(fd, place.file().as_bytes()),
             None => {
                 self.directories.write_path(controller, path);
@@ -404,22 +400,28 @@ impl Handle {
 
     /// The directory that is there now, with a descriptor of it where there is plenty.
     fn directory_now(&mut self, controller: Controller) -> Option<Opened> {
-        if !self.budget.is_plenty() || !self.budget.take(FdKind::Other) {
-            return self.inode_now(controller).map(|inode| Opened { inode, fd: None });
+        let plenty = self.budget.is_plenty();
+        let fd = plenty.then(|| self.keep_directory(controller, &mut Vec::with_capacity(160))).flatten();
+        let inode = match &fd {
+            Some(fd) => rustix::fs::fstat(fd).ok().map(|stat| stat.st_ino),
+            None => self.inode_now(controller),
+        };
+        // The kernel tells the inode of whatever is open.
+        inode.map(|inode| Opened { inode, fd })
+    }
+
+    /// A descriptor of the directory, if the budget has one to spare and the directory is there.
+    fn keep_directory(&mut self, controller: Controller, path: &mut Vec<u8>) -> Option<OwnedFd> {
+        if !self.directories.write_path(controller, path) || !self.budget.take(FdKind::Other) {
+            return None;
         }
-        let mut path = Vec::with_capacity(160);
-        let opened = self.directories.write_path(controller, &mut path).then(|| {
-            let fd = open_directory(&path).ok()?;
-            let inode = rustix::fs::fstat(&fd).ok()?.st_ino;
-            Some(Opened { inode, fd: Some(fd) })
-        });
-        match opened.flatten() {
-            Some(opened) => {
+        match open_directory(path) {
+            Ok(fd) => {
                 self.kept += 1;
                 self.directories_kept += 1;
-                Some(opened)
+                Some(fd)
             }
-            None => {
+            Err(_) => {
                 self.budget.give_back(1);
                 None
             }
